@@ -1,0 +1,2 @@
+//! The memsweep binary.
+fn main() {}

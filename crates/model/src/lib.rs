@@ -1,0 +1,27 @@
+//! The words that every room of memsweep shares: endpoints, evidence, verdicts, findings, units.
+//!
+//! Nothing here does I/O, and nothing here serialises: stored and printed forms are made at the
+//! borders (`report`, `import`), so a word can change its shape without changing a file format.
+
+mod address;
+mod amplification;
+mod dialogue;
+mod evidence;
+mod finding;
+mod language;
+mod record;
+mod table;
+mod verdict;
+
+pub use address::{Address, AddressKind, Endpoint, Transport, canonical_ip};
+pub use amplification::Amplification;
+pub use dialogue::{
+    Anomaly, Answer, Auth, Certificate, Connections, Dialogue, Ending, Impression, KeyProbe,
+    MetaNoop, Protocol, Question, TlsFacts,
+};
+pub use evidence::{Contact, Evidence, IcmpError, Refusal};
+pub use finding::{Confidence, Finding, Severity};
+pub use language::{Language, Text};
+pub use record::{Acceptance, Hostname, Judgement, Record, RunRecord, Summary, Vantage};
+pub use table::{StatsTable, Value};
+pub use verdict::{Verdict, VerdictCounts};

@@ -1,0 +1,138 @@
+//! What a run tells its readers: one record for the run, one for each endpoint, one summary.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::{Endpoint, Evidence, Finding, Severity, Text, Verdict, VerdictCounts};
+
+/// The name an administrator typed for an address.
+pub type Hostname = Arc<str>;
+
+/// What the evidence amounts to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The one verdict.
+    pub verdict: Verdict,
+    /// Why, in one sentence.
+    pub reason: Text,
+    /// The rules that fired, worst first.
+    pub findings: Vec<Finding>,
+    /// Whether only this machine can reach the endpoint, so that it is no alarm.
+    pub only_from_here: bool,
+}
+
+impl Judgement {
+    /// The worst severity among the findings.
+    pub fn worst(&self) -> Option<Severity> {
+        self.findings.iter().map(|finding| finding.severity).max()
+    }
+}
+
+/// Why an endpoint or a finding does not count against the exit code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acceptance {
+    /// The code of the accepted rule; `None` if the whole endpoint is accepted.
+    pub rule: Option<String>,
+    /// The reason that the administrator gave.
+    pub reason: String,
+    /// Until when, as a date `YYYY-MM-DD`.
+    pub until: String,
+}
+
+/// One endpoint, seen and judged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// The run's id.
+    pub run: Arc<str>,
+    /// When it was judged.
+    pub timestamp: SystemTime,
+    /// Which endpoint.
+    pub endpoint: Endpoint,
+    /// The name it was asked by.
+    pub hostname: Option<Hostname>,
+    /// What was seen.
+    pub evidence: Evidence,
+    /// What it amounts to.
+    pub judgement: Judgement,
+    /// Accepted risks that apply.
+    pub acceptances: Vec<Acceptance>,
+    /// Whether it counts as an alarm (exit code 1).
+    pub alarm: bool,
+}
+
+/// Where the questions were asked from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vantage {
+    /// Our own address towards the first target, if there is one.
+    pub source: Option<String>,
+    /// The interface of that address.
+    pub interface: Option<String>,
+    /// The engine in use, such as `socket`.
+    pub engine: String,
+}
+
+/// The first record of a run: all that is needed to repeat or continue it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRecord {
+    /// The run's id.
+    pub run: Arc<str>,
+    /// When it began.
+    pub timestamp: SystemTime,
+    /// The version of memsweep.
+    pub tool_version: String,
+    /// Targets as typed.
+    pub targets: Vec<String>,
+    /// Exclusions as typed.
+    pub exclusions: Vec<String>,
+    /// Ports asked where a target names none.
+    pub ports: Vec<u16>,
+    /// Whether TCP is asked.
+    pub tcp: bool,
+    /// Whether UDP is asked.
+    pub udp: bool,
+    /// Order of the probes.
+    pub seed: u64,
+    /// Which part of the targets, as (I, N) of `--shard I/N`; (1, 1) is all.
+    pub shard: (u64, u64),
+    /// Packets a second.
+    pub rate_pps: u64,
+    /// Sends after the first.
+    pub retries: u32,
+    /// How many (address, port) pairs the plan holds, in this shard.
+    pub pairs: u64,
+    /// A fingerprint of the set of targets; a resumed run must have the same.
+    pub fingerprint: u64,
+    /// How many pairs were done before this run began (greater than 0 when resumed).
+    pub counter: u64,
+    /// The run that this one continues.
+    pub resumed_from: Option<String>,
+    /// Where it was asked from.
+    pub vantage: Vantage,
+}
+
+/// The last record of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// The run's id.
+    pub run: Arc<str>,
+    /// When it ended.
+    pub timestamp: SystemTime,
+    /// How many endpoints got each verdict, recorded or not.
+    pub verdicts: VerdictCounts,
+    /// Packets and datagrams sent, as far as ordinary sockets can tell.
+    pub packets_sent: u64,
+    /// Packets and datagrams received, likewise.
+    pub packets_received: u64,
+    /// How long it took.
+    pub duration: Duration,
+    /// Whether every planned endpoint was judged.
+    pub complete: bool,
+    /// Every pair before this counter is done; a resumed run begins here.
+    pub counter: u64,
+    /// What a reader must know about the run as a whole, such as a network that accepts everything.
+    pub notes: Vec<Text>,
+    /// Endpoints that count as alarms.
+    pub alarms: u64,
+    /// Answers that failed the request-id check, counted and never believed.
+    pub rejected_replies: u64,
+}
