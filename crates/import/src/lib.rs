@@ -1,1 +1,87 @@
-//! (under construction)
+//! Results of earlier runs, read back: bytes in, values out.
+//!
+//! For now that is memsweep's own NDJSON, which `--resume` continues and `verify` asks about
+//! again. Unknown keys and unknown kinds of records are passed over, so that a file of a later
+//! version can be read as long as its schema is known. The last line may be torn, because a
+//! machine may have gone down while it was written; anything else that is wrong is an error that
+//! names its line.
+
+mod error;
+mod fields;
+mod ndjson;
+
+use model::{Transport, Verdict, VerdictCounts};
+
+pub use error::ImportError;
+pub use ndjson::{ENDPOINTS_MAX, LINE_BYTES_MAX, NdjsonReader, read_ndjson};
+
+/// What a file says about a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastRun {
+    /// The run's id; that of the last one, if the file holds a run and its continuations.
+    pub run: String,
+    /// Order of the probes.
+    pub seed: u64,
+    /// Targets as typed.
+    pub targets: Vec<String>,
+    /// Exclusions as typed.
+    pub exclusions: Vec<String>,
+    /// Ports asked where a target names none.
+    pub ports: Vec<u16>,
+    /// Whether TCP was asked.
+    pub tcp: bool,
+    /// Whether UDP was asked.
+    pub udp: bool,
+    /// Which part of the targets, as (I, N) of `--shard I/N`, with 1 ≤ I ≤ N.
+    pub shard: (u64, u64),
+    /// Packets a second.
+    pub rate_pps: u64,
+    /// Sends after the first.
+    pub retries: u32,
+    /// How many (address, port) pairs the plan holds, in this shard.
+    pub pairs: u64,
+    /// A fingerprint of the set of targets.
+    pub fingerprint: u64,
+    /// Every pair before this counter is done: the highest one in any record.
+    pub counter: u64,
+    /// Whether the run came to its end and judged everything.
+    pub complete: bool,
+    /// How many endpoints got each verdict, by the last record that says so; zero if none does.
+    pub verdicts: VerdictCounts,
+    /// The endpoints, in the order of the file; one that is told of twice stands once, as last told.
+    pub endpoints: Vec<PastEndpoint>,
+    /// Endpoints beyond [`ENDPOINTS_MAX`], counted and not kept.
+    pub endpoints_left_out: u64,
+}
+
+/// What a file says about an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastEndpoint {
+    /// The address as written: an IP address, one with its zone, or `unix:` and a path.
+    pub address: String,
+    /// The port; 0 for a unix socket.
+    pub port: u16,
+    /// How it was spoken to.
+    pub transport: Transport,
+    /// What it was.
+    pub verdict: Verdict,
+    /// The name it was asked by.
+    pub hostname: Option<String>,
+    /// The version it gave itself.
+    pub version: Option<String>,
+    /// The rules that fired.
+    pub findings: Vec<PastFinding>,
+    /// Why the verdict.
+    pub reason: String,
+}
+
+/// A rule that fired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastFinding {
+    /// The rule's code.
+    pub code: String,
+    /// How bad it was, by its word.
+    pub severity: String,
+    /// What it is, in a few words.
+    pub title: String,
+}

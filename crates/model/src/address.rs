@@ -107,7 +107,10 @@ impl AddressKind {
 
     /// Whether an address of this kind may be scanned without a scope entry.
     pub fn is_free_to_scan(self) -> bool {
-        matches!(self, AddressKind::Loopback | AddressKind::LinkLocal | AddressKind::Private)
+        matches!(
+            self,
+            AddressKind::Loopback | AddressKind::LinkLocal | AddressKind::Private
+        )
     }
 }
 
@@ -156,7 +159,11 @@ pub struct Endpoint {
 impl Endpoint {
     /// An endpoint on an IP address.
     pub fn new(address: Address, port: u16, transport: Transport) -> Endpoint {
-        Endpoint { address, port, transport }
+        Endpoint {
+            address,
+            port,
+            transport,
+        }
     }
 
     /// Address and port as users type them: brackets around IPv6, the bare path of a unix socket.
@@ -215,6 +222,9 @@ mod tests {
             "[fe80::1%eth0]:11211/tcp"
         );
         let mapped = Address::from_ip("::ffff:10.0.0.1".parse().unwrap());
-        assert_eq!(Endpoint::new(mapped, 1, Transport::Udp).to_string(), "10.0.0.1:1/udp");
+        assert_eq!(
+            Endpoint::new(mapped, 1, Transport::Udp).to_string(),
+            "10.0.0.1:1/udp"
+        );
     }
 }

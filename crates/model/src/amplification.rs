@@ -32,13 +32,24 @@ impl Amplification {
 
     /// The same with the IP and UDP headers of every datagram counted, both ways.
     pub fn wire_ratio(&self) -> f64 {
-        let headers = if self.ipv6 { IPV6_UDP_HEADERS_BYTES } else { IPV4_UDP_HEADERS_BYTES };
-        ratio(self.reply_bytes + headers * self.datagrams, self.request_bytes + headers)
+        let headers = if self.ipv6 {
+            IPV6_UDP_HEADERS_BYTES
+        } else {
+            IPV4_UDP_HEADERS_BYTES
+        };
+        ratio(
+            self.reply_bytes + headers * self.datagrams,
+            self.request_bytes + headers,
+        )
     }
 }
 
 fn ratio(received: u64, sent: u64) -> f64 {
-    if sent == 0 { 0.0 } else { received as f64 / sent as f64 }
+    if sent == 0 {
+        0.0
+    } else {
+        received as f64 / sent as f64
+    }
 }
 
 #[cfg(test)]

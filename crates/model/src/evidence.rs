@@ -62,6 +62,11 @@ pub struct Evidence {
 impl Evidence {
     /// Evidence of an endpoint that nothing was heard from but this contact.
     pub fn without_dialogue(contact: Contact, attempts: u32, rtt: Option<Duration>) -> Evidence {
-        Evidence { contact, attempts, rtt, dialogue: None }
+        Evidence {
+            contact,
+            attempts,
+            rtt,
+            dialogue: None,
+        }
     }
 }

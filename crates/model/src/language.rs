@@ -22,13 +22,19 @@ pub struct Text {
 impl Text {
     /// A sentence in both languages.
     pub fn new(en: impl Into<String>, ja: impl Into<String>) -> Text {
-        Text { en: en.into(), ja: ja.into() }
+        Text {
+            en: en.into(),
+            ja: ja.into(),
+        }
     }
 
     /// A text that is the same in both, such as a quoted line or a command.
     pub fn same(text: impl Into<String>) -> Text {
         let text = text.into();
-        Text { en: text.clone(), ja: text }
+        Text {
+            en: text.clone(),
+            ja: text,
+        }
     }
 
     /// The sentence in one of them.

@@ -11,6 +11,13 @@ pub enum Value {
     Text(String),
 }
 
+impl Value {
+    /// Reads a value as the narrowest type that keeps all of it.
+    pub fn of(text: &str) -> Value {
+        typed(text)
+    }
+}
+
 /// Names and values in the order the server gave them. Nothing is dropped, and a name that is
 /// missing is missing: it never reads as zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,12 +48,16 @@ impl StatsTable {
 
     /// The rows, in the server's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.rows.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.rows
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The first value of this name, verbatim.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(row, _)| *row == name).map(|(_, value)| value)
+        self.iter()
+            .find(|(row, _)| *row == name)
+            .map(|(_, value)| value)
     }
 
     /// The first value of this name as an integer; `None` if missing or no 64-bit integer.
@@ -73,7 +84,9 @@ impl StatsTable {
 
 impl FromIterator<(String, String)> for StatsTable {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(rows: I) -> StatsTable {
-        StatsTable { rows: rows.into_iter().collect() }
+        StatsTable {
+            rows: rows.into_iter().collect(),
+        }
     }
 }
 
@@ -86,7 +99,9 @@ pub(crate) fn typed(text: &str) -> Value {
         }
     }
     let digits_and_one_point = text.bytes().filter(|byte| *byte == b'.').count() == 1
-        && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
         && text.len() <= 24;
     match text.parse::<f64>() {
         Ok(decimal) if digits_and_one_point => Value::Decimal(decimal),
@@ -103,7 +118,10 @@ mod tests {
         let cases = [
             ("0", Value::Integer(0)),
             ("18446744073709551615", Value::Integer(u64::MAX)),
-            ("18446744073709551616", Value::Text("18446744073709551616".into())),
+            (
+                "18446744073709551616",
+                Value::Text("18446744073709551616".into()),
+            ),
             ("007", Value::Text("007".into())),
             ("-1", Value::Text("-1".into())),
             ("0.009076", Value::Decimal(0.009076)),

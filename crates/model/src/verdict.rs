@@ -56,7 +56,9 @@ impl Verdict {
 
     /// The verdict of a word, if it is one.
     pub fn from_word(word: &str) -> Option<Verdict> {
-        Verdict::ALL.into_iter().find(|verdict| verdict.as_str() == word)
+        Verdict::ALL
+            .into_iter()
+            .find(|verdict| verdict.as_str() == word)
     }
 
     /// Whether an endpoint out of a range gets a record of its own without `--all`.
@@ -109,7 +111,9 @@ impl VerdictCounts {
 
     /// All verdicts with their counts, zero included, in summary order.
     pub fn iter(&self) -> impl Iterator<Item = (Verdict, u64)> + '_ {
-        Verdict::ALL.into_iter().map(|verdict| (verdict, self.of(verdict)))
+        Verdict::ALL
+            .into_iter()
+            .map(|verdict| (verdict, self.of(verdict)))
     }
 
     /// How many in all.

@@ -1,1 +1,136 @@
-//! (under construction)
+//! What memsweep says: records of a run, written as text for people, NDJSON and JSON for programs,
+//! and the layout of nmap for scripts that already read that. Values in, bytes out.
+//!
+//! A writer is fed in the order of the run: [`Report::run`] once, [`Report::record`] for every
+//! endpoint, [`Report::summary`] once. What is ready goes to `out` at once; the formats that sort
+//! or group keep what they need until the summary, up to a limit.
+//!
+//! What a server says is data in every format: see [`escape_for_terminal`].
+
+mod escape;
+mod json;
+mod labels;
+mod layout;
+mod ndjson;
+mod nmap;
+mod text;
+mod values;
+mod words;
+
+use std::time::SystemTime;
+
+use model::{Language, Record, RunRecord, Summary, VerdictCounts};
+
+pub use escape::escape_for_terminal;
+
+/// A form of report, by the word that `--output` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// A table, advice and a closing sentence, for people.
+    Text,
+    /// One JSON object a line, written as soon as an endpoint is judged.
+    Ndjson,
+    /// One JSON object for the whole run.
+    Json,
+    /// The layout of `nmap -oN`.
+    Nmap,
+}
+
+impl Format {
+    /// All formats.
+    pub const ALL: [Format; 4] = [Format::Text, Format::Ndjson, Format::Json, Format::Nmap];
+
+    /// The format of a word, if it is one.
+    pub fn parse(word: &str) -> Option<Format> {
+        Format::ALL
+            .into_iter()
+            .find(|format| format.as_str() == word)
+    }
+
+    /// The word that users type.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Format::Text => "text",
+            Format::Ndjson => "ndjson",
+            Format::Json => "json",
+            Format::Nmap => "nmap",
+        }
+    }
+}
+
+/// Which command is being reported; it decides what the text dwells on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Style {
+    /// Many endpoints, one line each.
+    #[default]
+    Scan,
+    /// Few servers, and everything an outsider learns of each.
+    Check,
+    /// Whether what was open is closed now.
+    Verify,
+    /// A made-up network: said so at the top, so that nobody takes it for a real one.
+    Demo,
+}
+
+/// How text for people is to look. The formats for programs ignore all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextOptions {
+    /// Columns a line may fill; less than 40 counts as 40.
+    pub width_columns: usize,
+    /// Whether to use ANSI styles. Everything is clear without them.
+    pub color: bool,
+    /// The language of sentences and labels.
+    pub language: Language,
+    /// The command that is reported.
+    pub style: Style,
+    /// Whether to show every line of evidence and every setting.
+    pub verbose: bool,
+}
+
+/// A writer of one format. Methods append to `out` what is ready to be written; the caller writes
+/// and empties it as often as it likes.
+pub trait Report: Send {
+    /// The run begins.
+    fn run(&mut self, run: &RunRecord, out: &mut Vec<u8>);
+
+    /// An endpoint was judged.
+    fn record(&mut self, record: &Record, out: &mut Vec<u8>);
+
+    /// The run is over, complete or not.
+    fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>);
+
+    /// How far the run has come, for a later `--resume`; most formats have no place for it.
+    fn checkpoint(
+        &mut self,
+        run: &str,
+        counter: u64,
+        verdicts: &VerdictCounts,
+        timestamp: SystemTime,
+        out: &mut Vec<u8>,
+    ) {
+        let _ = (run, counter, verdicts, timestamp, out);
+    }
+}
+
+/// A new writer of this format.
+pub fn writer(format: Format, options: &TextOptions) -> Box<dyn Report> {
+    match format {
+        Format::Text => Box::new(text::TextReport::new(options)),
+        Format::Ndjson => Box::new(ndjson::NdjsonReport),
+        Format::Json => Box::new(json::JsonReport::default()),
+        Format::Nmap => Box::new(nmap::NmapReport::new(options)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_is_found_by_its_own_word() {
+        for format in Format::ALL {
+            assert_eq!(Format::parse(format.as_str()), Some(format));
+        }
+        assert_eq!(Format::parse("xml"), None);
+    }
+}

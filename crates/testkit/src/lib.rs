@@ -1,1 +1,15 @@
-//! (under construction)
+//! What tests share: recorded replies of real servers, a launcher of real memcached, network
+//! namespaces, and a clean way to run the built program. A dev-dependency only.
+//!
+//! Whatever is started here ends with the test, also when the test panics or its process is
+//! killed: every helper process holds one end of a pipe whose other end is ours.
+
+pub mod namespace;
+pub mod program;
+pub mod server;
+pub mod transcripts;
+
+pub use namespace::Namespace;
+pub use program::binary;
+pub use server::{MemcachedServer, fresh_loopback};
+pub use transcripts::{Exchange, Transcript};

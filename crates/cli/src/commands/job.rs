@@ -1,0 +1,383 @@
+//! From flags to a job, and from a job to an exit code: what all scanning commands share.
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
+use std::io::Read;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use engine::{AcceptedRisk, Event, Job};
+use interview::Depth;
+use model::{Address, Hostname, RunRecord, Severity, Text, VerdictCounts};
+use report::{Style, TextOptions};
+use sockets::{Plan, SocketNetwork, TimeoutPolicy};
+use targets::{
+    AddressRange, Hosts, Order, Permit, Scope, Selection, SelectionBuilder, Shard, Target,
+    parse_target, parse_target_lines,
+};
+
+use crate::configuration::{read_accepted, read_scope};
+use crate::exit::{Exit, Failure};
+use crate::flags::{JudgingFlags, OutputFlags, PaceFlags, SeverityFlag};
+use crate::outputs::Outputs;
+use crate::progress::ProgressLine;
+use crate::terminal;
+
+/// A list of targets larger than this is a mistake.
+const INPUT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Seeds fit into the integers that every JSON reader keeps exactly.
+const SEED_BITS: u32 = 53;
+
+/// What is asked: targets as typed, and what they came to.
+pub(crate) struct Wanted {
+    pub(crate) targets: Vec<Target>,
+    pub(crate) exclusions: Vec<Target>,
+    pub(crate) ports: Vec<u16>,
+}
+
+/// How it is asked.
+pub(crate) struct Manner {
+    pub(crate) tcp: bool,
+    pub(crate) udp: bool,
+    pub(crate) all: bool,
+    pub(crate) depth: Depth,
+    pub(crate) style: Style,
+    pub(crate) seed: Option<u64>,
+    pub(crate) shard: Shard,
+    pub(crate) resume: Option<Resumption>,
+}
+
+/// Where an interrupted run is continued.
+pub(crate) struct Resumption {
+    pub(crate) path: PathBuf,
+    pub(crate) run: String,
+    pub(crate) counter: u64,
+    pub(crate) fingerprint: u64,
+    pub(crate) verdicts: VerdictCounts,
+}
+
+/// Parses targets of the command line and of input files.
+pub(crate) fn parse_targets(typed: &[String], inputs: &[PathBuf]) -> Result<Vec<Target>, Failure> {
+    let mut targets = Vec::new();
+    for text in typed {
+        targets.push(parse_target(text).map_err(Failure::usage)?);
+    }
+    for path in inputs {
+        let text = read_input(path)?;
+        let source = if path == Path::new("-") {
+            "stdin".into()
+        } else {
+            path.to_string_lossy()
+        };
+        targets.extend(parse_target_lines(&text, &source).map_err(Failure::usage)?);
+    }
+    Ok(targets)
+}
+
+fn read_input(path: &Path) -> Result<String, Failure> {
+    let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", path.display()));
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin()
+            .lock()
+            .take(INPUT_BYTES_MAX + 1)
+            .read_to_string(&mut text)
+    } else {
+        let file = std::fs::File::open(path).map_err(failed)?;
+        file.take(INPUT_BYTES_MAX + 1).read_to_string(&mut text)
+    };
+    let bytes = read.map_err(failed)?;
+    if bytes as u64 > INPUT_BYTES_MAX {
+        return Err(Failure::usage(format!(
+            "{}: larger than 256 MiB",
+            path.display()
+        )));
+    }
+    Ok(text)
+}
+
+/// Resolves names, looks up `local`, and joins everything into one set.
+pub(crate) fn select(
+    wanted: &Wanted,
+    names: &dyn Fn(&Address) -> Option<Hostname>,
+) -> Result<Selection, Failure> {
+    let mut builder = SelectionBuilder::new(wanted.ports.clone());
+    for target in &wanted.targets {
+        match &target.hosts {
+            Hosts::Ranges(ranges) => builder.add_ranges(ranges, target.port),
+            Hosts::Address(address) => {
+                builder.add_address(address.clone(), target.port, names(address));
+            }
+            Hosts::Unix(path) => {
+                builder.add_address(Address::Unix(Arc::new(path.clone())), None, None);
+            }
+            Hosts::Name(name) => {
+                let address = Address::from_ip(resolve(name)?);
+                builder.add_address(address, target.port, Some(name.as_str().into()));
+            }
+            Hosts::Local => builder.add_ranges(&local_networks()?, target.port),
+        }
+    }
+    for exclusion in &wanted.exclusions {
+        match &exclusion.hosts {
+            Hosts::Ranges(ranges) => builder.exclude(ranges),
+            Hosts::Address(address) => builder.exclude_address(address),
+            Hosts::Unix(path) => {
+                builder.exclude_address(&Address::Unix(Arc::new(path.clone())));
+            }
+            Hosts::Name(name) => {
+                builder.exclude(&[AddressRange::single(resolve(name)?)]);
+            }
+            Hosts::Local => builder.exclude(&local_networks()?),
+        }
+    }
+    builder.build().map_err(Failure::usage)
+}
+
+fn resolve(name: &str) -> Result<IpAddr, Failure> {
+    sockets::resolve(name)
+        .map_err(|error| Failure::usage(format!("{error}; write an address, or check the name")))
+}
+
+fn local_networks() -> Result<Vec<AddressRange>, Failure> {
+    let networks = sockets::local_networks();
+    if networks.is_empty() {
+        return Err(Failure::usage(
+            "local: this machine is on no private IPv4 network; write a network such as \
+             192.168.2.0/24",
+        ));
+    }
+    Ok(networks)
+}
+
+/// Checks the scope; nothing can be sent without the permit that this returns.
+pub(crate) fn permit(scope: &Scope, selection: Selection) -> Result<Permit, Failure> {
+    scope.permit(selection).map_err(Failure::usage)
+}
+
+/// What a scan needs besides its permit.
+pub(crate) struct Prepared {
+    pub(crate) job: Job,
+    pub(crate) permit: Permit,
+    pub(crate) remarks: Vec<String>,
+}
+
+/// Everything that can be wrong is found here, before a packet leaves.
+pub(crate) fn prepare(
+    wanted: &Wanted,
+    manner: &Manner,
+    pace: &PaceFlags,
+    judging: &JudgingFlags,
+    names: &dyn Fn(&Address) -> Option<Hostname>,
+) -> Result<Prepared, Failure> {
+    let scope = read_scope(judging.scope.as_deref())?;
+    let (accepted, remarks) = match &judging.accept {
+        Some(path) => read_accepted(path)?,
+        None => (Vec::new(), Vec::new()),
+    };
+    let selection = select(wanted, names)?;
+    if let Some(resume) = &manner.resume
+        && resume.fingerprint != selection.fingerprint()
+    {
+        return Err(Failure::usage(format!(
+            "{}: its targets are another set now (a name or `local` means other addresses); scan \
+             them anew",
+            resume.path.display()
+        )));
+    }
+    let permit = permit(&scope, selection)?;
+    let job = job(wanted, manner, pace, judging, &permit, accepted);
+    Ok(Prepared {
+        job,
+        permit,
+        remarks,
+    })
+}
+
+fn job(
+    wanted: &Wanted,
+    manner: &Manner,
+    pace: &PaceFlags,
+    judging: &JudgingFlags,
+    permit: &Permit,
+    accepted: Vec<AcceptedRisk>,
+) -> Job {
+    let secret = random();
+    let seed = manner.seed.unwrap_or(random() >> (64 - SEED_BITS));
+    let counter = manner.resume.as_ref().map_or(0, |resume| resume.counter);
+    let order = Order::new(permit.pairs(), seed, manner.shard, counter);
+    let towards = (permit.pairs() > 0)
+        .then(|| permit.pair(0))
+        .and_then(|pair| pair.address().ip());
+    let timestamp = SystemTime::now();
+    let run = RunRecord {
+        run: run_id(timestamp, secret),
+        timestamp,
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        targets: wanted
+            .targets
+            .iter()
+            .map(|target| target.typed.clone())
+            .collect(),
+        exclusions: wanted
+            .exclusions
+            .iter()
+            .map(|target| target.typed.clone())
+            .collect(),
+        ports: wanted.ports.clone(),
+        tcp: manner.tcp,
+        udp: manner.udp,
+        seed,
+        shard: (manner.shard.index, manner.shard.of),
+        rate_pps: pace.rate,
+        retries: pace.retries,
+        pairs: order.len(),
+        fingerprint: permit.selection().fingerprint(),
+        counter,
+        resumed_from: manner.resume.as_ref().map(|resume| resume.run.clone()),
+        vantage: sockets::vantage(towards),
+    };
+    Job {
+        run,
+        plan: Plan {
+            tcp: manner.tcp,
+            udp: manner.udp,
+            order,
+            rate_pps: pace.rate,
+            retries: pace.retries,
+            timeout: pace
+                .timeout
+                .map_or(TimeoutPolicy::Adaptive, TimeoutPolicy::Fixed),
+            deadline: pace.deadline,
+            depth: manner.depth,
+            secret,
+        },
+        all: manner.all,
+        fail_on: severity(judging.fail_on),
+        accepted,
+        verdicts_before: manner
+            .resume
+            .as_ref()
+            .map(|resume| resume.verdicts)
+            .unwrap_or_default(),
+        notes: scope_notes(permit),
+    }
+}
+
+/// Which scope file counted is said, so that nobody scans by an entry they forgot.
+fn scope_notes(permit: &Permit) -> Vec<Text> {
+    let sources: BTreeSet<(&str, String)> = permit
+        .entries_used()
+        .iter()
+        .map(|entry| {
+            (
+                entry.source.as_str(),
+                format!("{} ({})", entry.network, entry.owner),
+            )
+        })
+        .collect();
+    sources
+        .into_iter()
+        .map(|(source, entry)| {
+            Text::new(
+                format!("in scope by {source}: {entry}"),
+                format!("スコープの根拠 {source}: {entry}"),
+            )
+        })
+        .collect()
+}
+
+/// Runs a prepared scan over the kernel's sockets and reports it.
+pub(crate) fn run(
+    prepared: &Prepared,
+    style: Style,
+    output: &OutputFlags,
+    resumed: Option<&Path>,
+) -> Result<Exit, Failure> {
+    let language = terminal::language(output.lang);
+    let options = TextOptions {
+        width_columns: terminal::width_columns(),
+        color: terminal::color(output.color),
+        language,
+        style,
+        verbose: output.verbose,
+    };
+    let mut outputs = Outputs::open(&output.output, &options, resumed)?;
+    if !output.quiet {
+        for remark in &prepared.remarks {
+            terminal::say(&format!("memsweep: {remark}"));
+        }
+    }
+    let stopped = stop_flag();
+    let mut line = ProgressLine::new(output.quiet, language);
+    let mut read = true;
+    let mut listener = |event: Event| {
+        if let Event::Progress {
+            progress, verdicts, ..
+        } = &event
+        {
+            line.show(progress, verdicts);
+            return;
+        }
+        line.clear();
+        if !outputs.tell(&event) {
+            // Nobody reads any more: stop asking.
+            read = false;
+            stopped.store(true, Ordering::Relaxed);
+        }
+    };
+    let outcome = engine::scan(
+        &prepared.job,
+        &prepared.permit,
+        &mut SocketNetwork,
+        &stopped,
+        &mut listener,
+    )
+    .map_err(|error| Failure::Broken(error.into()))?;
+    if let Some(problem) = outputs.problem() {
+        return Err(Failure::Broken(anyhow::anyhow!("{problem}")));
+    }
+    if !read {
+        return Ok(Exit::Done);
+    }
+    Ok(Exit::of_outcome(outcome))
+}
+
+/// Set by the first Ctrl-C (or SIGTERM); the second ends the process at once.
+fn stop_flag() -> Arc<AtomicBool> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let code = i32::from(Exit::Interrupted.code());
+        // Without handlers Ctrl-C would end the process and lose what was found; registering can
+        // fail only for signals that cannot be caught.
+        let _ =
+            signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&stopped));
+        let _ = signal_hook::flag::register(signal, Arc::clone(&stopped));
+    }
+    stopped
+}
+
+pub(crate) fn severity(flag: SeverityFlag) -> Severity {
+    match flag {
+        SeverityFlag::Info => Severity::Info,
+        SeverityFlag::Low => Severity::Low,
+        SeverityFlag::Medium => Severity::Medium,
+        SeverityFlag::High => Severity::High,
+        SeverityFlag::Critical => Severity::Critical,
+    }
+}
+
+/// A number from the system's random source, by way of the keys that the standard library draws
+/// for its hash tables.
+fn random() -> u64 {
+    RandomState::new().hash_one(SystemTime::now())
+}
+
+/// Sorts by time, and two runs of the same second differ.
+fn run_id(timestamp: SystemTime, secret: u64) -> Arc<str> {
+    let time = jiff::Timestamp::try_from(timestamp).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{}-{:06x}", time.strftime("%Y%m%dT%H%M%SZ"), secret >> 40).into()
+}

@@ -1,0 +1,149 @@
+//! `scan` and `check`.
+
+use interview::Depth;
+use report::Style;
+use targets::{Order, Permit, Shard, parse_ports, parse_shard, parse_target};
+
+use crate::commands::job::{Manner, Prepared, Resumption, Wanted, parse_targets, prepare, run};
+use crate::commands::past::read_past_run;
+use crate::exit::{Exit, Failure};
+use crate::flags::ScanFlags;
+use crate::terminal;
+
+/// `memsweep scan`.
+pub(crate) fn scan(flags: ScanFlags) -> Result<Exit, Failure> {
+    sweep(flags, Depth::Scan, Style::Scan)
+}
+
+/// `memsweep check`.
+pub(crate) fn check(flags: ScanFlags) -> Result<Exit, Failure> {
+    sweep(flags, Depth::Full, Style::Check)
+}
+
+fn sweep(flags: ScanFlags, depth: Depth, style: Style) -> Result<Exit, Failure> {
+    let (wanted, manner) = match &flags.resume {
+        Some(_) => resumed(&flags, depth, style)?,
+        None => typed(&flags, depth, style)?,
+    };
+    let prepared = prepare(&wanted, &manner, &flags.pace, &flags.judging, &|_| None)?;
+    if flags.dry_run {
+        print_plan(&prepared, &manner);
+        return Ok(Exit::Done);
+    }
+    run(&prepared, style, &flags.output, flags.resume.as_deref())
+}
+
+fn typed(flags: &ScanFlags, depth: Depth, style: Style) -> Result<(Wanted, Manner), Failure> {
+    let targets = parse_targets(&flags.targets, &flags.input)?;
+    if targets.is_empty() {
+        return Err(Failure::usage(
+            "no target; write an address or a network such as 192.168.2.0/24, or `local` for this \
+             machine's private networks",
+        ));
+    }
+    let wanted = Wanted {
+        targets,
+        exclusions: parse_targets(&flags.exclude, &flags.exclude_file)?,
+        ports: parse_ports(&flags.ports).map_err(Failure::usage)?,
+    };
+    let manner = Manner {
+        tcp: !flags.udp,
+        udp: !flags.tcp,
+        all: flags.all,
+        depth,
+        style,
+        seed: flags.seed,
+        shard: parse_shard(&flags.shard).map_err(Failure::usage)?,
+        resume: None,
+    };
+    Ok((wanted, manner))
+}
+
+/// Targets, order and transports of a resumed run are those of the run that it continues.
+fn resumed(flags: &ScanFlags, depth: Depth, style: Style) -> Result<(Wanted, Manner), Failure> {
+    let Some(path) = &flags.resume else {
+        return typed(flags, depth, style);
+    };
+    let past = read_past_run(path)?;
+    if past.complete || past.counter >= past.pairs {
+        return Err(Failure::usage(format!(
+            "{}: run {} is complete; there is nothing to continue",
+            path.display(),
+            past.run
+        )));
+    }
+    let parse_all = |texts: &[String]| -> Result<Vec<_>, Failure> {
+        texts
+            .iter()
+            .map(|text| parse_target(text).map_err(Failure::usage))
+            .collect()
+    };
+    let wanted = Wanted {
+        targets: parse_all(&past.targets)?,
+        exclusions: parse_all(&past.exclusions)?,
+        ports: past.ports.clone(),
+    };
+    let manner = Manner {
+        tcp: past.tcp,
+        udp: past.udp,
+        all: flags.all,
+        depth,
+        style,
+        seed: Some(past.seed),
+        shard: Shard {
+            index: past.shard.0,
+            of: past.shard.1,
+        },
+        resume: Some(Resumption {
+            path: path.clone(),
+            run: past.run,
+            counter: past.counter,
+            fingerprint: past.fingerprint,
+            verdicts: past.verdicts,
+        }),
+    };
+    Ok((wanted, manner))
+}
+
+/// `--dry-run`: what would be sent to whom.
+fn print_plan(prepared: &Prepared, manner: &Manner) {
+    let job = &prepared.job;
+    let permit = &prepared.permit;
+    let order = job.plan.order.clone();
+    let transports = u64::from(manner.tcp) + u64::from(manner.udp);
+    terminal::print_line(&format!(
+        "would ask {} address and port pairs, {} endpoints, at most {} packets/s, seed {}",
+        order.remaining(),
+        order.remaining() * transports,
+        job.plan.rate_pps,
+        job.run.seed
+    ));
+    if manner.tcp {
+        terminal::print_line(
+            "tcp: one connection attempt, repeated to what stays silent; to what accepts: version, \
+             get of a random key, stats, stats settings, stats items, stats conns, mn; binary \
+             version, SASL list, noop, stat; a TLS hello",
+        );
+    }
+    if manner.udp {
+        terminal::print_line(
+            "udp: one 17-byte `version` datagram, repeated to what stays silent; to what answers: \
+             stats, stats settings",
+        );
+    }
+    for entry in permit.entries_used() {
+        terminal::print_line(&format!(
+            "in scope by {}: {} ({})",
+            entry.source, entry.network, entry.owner
+        ));
+    }
+    print_pairs(permit, order);
+}
+
+fn print_pairs(permit: &Permit, order: Order) {
+    for (_, index) in order {
+        let pair = permit.pair(index);
+        let endpoint = pair.endpoint(model::Transport::Tcp);
+        terminal::print_line(&endpoint.host_and_port());
+    }
+}

@@ -1,0 +1,100 @@
+//! `verify`: ask again about what a run found. Is it closed now?
+
+use std::path::Path;
+
+use interview::Depth;
+use model::{Hostname, Transport, Verdict};
+use report::Style;
+use targets::{Shard, Target, parse_ports, parse_target};
+
+use crate::commands::job::{Manner, Wanted, prepare, run};
+use crate::commands::past::read_past_run;
+use crate::exit::{Exit, Failure};
+use crate::flags::VerifyFlags;
+use crate::terminal;
+
+/// `memsweep verify`.
+pub(crate) fn verify(flags: VerifyFlags) -> Result<Exit, Failure> {
+    let ports = parse_ports(&flags.ports).map_err(Failure::usage)?;
+    let mut targets: Vec<Target> = Vec::new();
+    let mut names: Vec<(model::Address, Hostname)> = Vec::new();
+    let mut files = 0;
+    for subject in &flags.subjects {
+        let path = Path::new(subject);
+        if path.is_file() {
+            files += 1;
+            add_found(path, &mut targets, &mut names)?;
+        } else {
+            targets.push(
+                parse_target(subject).map_err(|error| {
+                    Failure::usage(format!("{error} (and there is no such file)"))
+                })?,
+            );
+        }
+    }
+    if targets.is_empty() {
+        if files > 0 && !flags.output.quiet {
+            terminal::say(
+                "memsweep: that run found nothing exposed, so there is nothing to verify",
+            );
+        }
+        return Ok(Exit::Done);
+    }
+    let wanted = Wanted {
+        targets,
+        exclusions: Vec::new(),
+        ports,
+    };
+    let manner = Manner {
+        tcp: true,
+        udp: true,
+        all: true,
+        depth: Depth::Scan,
+        style: Style::Verify,
+        seed: None,
+        shard: Shard::ALL,
+        resume: None,
+    };
+    let lookup = |address: &model::Address| {
+        names
+            .iter()
+            .find(|(known, _)| known == address)
+            .map(|(_, name)| name.clone())
+    };
+    let prepared = prepare(&wanted, &manner, &flags.pace, &flags.judging, &lookup)?;
+    run(&prepared, manner.style, &flags.output, None)
+}
+
+/// Takes the exposed endpoints of a run, each address and port once: both transports are asked,
+/// because a fix often closes one and forgets the other.
+fn add_found(
+    path: &Path,
+    targets: &mut Vec<Target>,
+    names: &mut Vec<(model::Address, Hostname)>,
+) -> Result<(), Failure> {
+    let past = read_past_run(path)?;
+    for endpoint in past
+        .endpoints
+        .iter()
+        .filter(|endpoint| endpoint.verdict == Verdict::Exposed)
+    {
+        let typed = match endpoint.transport {
+            Transport::Unix => endpoint.address.clone(),
+            Transport::Tcp | Transport::Udp if endpoint.address.contains(':') => {
+                format!("[{}]:{}", endpoint.address, endpoint.port)
+            }
+            Transport::Tcp | Transport::Udp => format!("{}:{}", endpoint.address, endpoint.port),
+        };
+        if targets.iter().any(|target| target.typed == typed) {
+            continue;
+        }
+        let target = parse_target(&typed)
+            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+        if let (Some(name), targets::Hosts::Address(address)) = (&endpoint.hostname, &target.hosts)
+        {
+            names.push((address.clone(), name.as_str().into()));
+        }
+        targets.push(target);
+    }
+    Ok(())
+}

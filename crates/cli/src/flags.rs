@@ -1,0 +1,271 @@
+//! What was typed. Nothing is done while it is read; what it means is decided in `commands`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::Styles;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::values::{parse_duration, parse_rate};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    nothing exposed
+  1    something exposed, at or above --fail-on and not accepted
+  2    usage, configuration or scope; nothing was sent
+  3    could not finish
+  130  interrupted; what was found is kept";
+
+const TARGETS: &str = "\
+Targets:
+  192.168.2.7  192.168.2.0/24  192.168.2.1-50  host.example.org  any of them with :PORT
+  2001:db8::1  [2001:db8::1]:11211  fe80::1%eth0  unix:/run/memcached.sock
+  local        this machine's on-link private networks
+
+Loopback, link-local and private networks may be scanned as they are. Any other address needs a
+scope entry: memsweep scope add 203.0.113.0/24 --owner \"who administers it\"
+";
+
+/// Find, prove and close exposed memcached servers.
+#[derive(Debug, Parser)]
+#[command(name = "memsweep", version, about, styles = Styles::plain(), max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Find memcached on hosts and networks, TCP and UDP together, and judge what is found
+    #[command(after_help = format!("{TARGETS}\n{EXIT_CODES}"))]
+    Scan(ScanFlags),
+    /// The full interview of single servers: everything an outsider learns, with the fix
+    #[command(after_help = format!("{TARGETS}\n{EXIT_CODES}"))]
+    Check(ScanFlags),
+    /// Ask again about what a run found: is it closed now?
+    #[command(
+        after_help = "FILE is the NDJSON of an earlier run (scan -o ndjson=FILE). \
+        Exit code 0: all closed. 1: something is still open. 3: could not finish."
+    )]
+    Verify(VerifyFlags),
+    /// Which networks this user administers: list, add, remove, check
+    Scope(ScopeFlags),
+    /// A made-up network on loopback, scanned: the whole product seen in ten seconds
+    Demo(DemoFlags),
+}
+
+/// Flags of `scan` and `check`.
+#[derive(Debug, Args)]
+pub(crate) struct ScanFlags {
+    /// Addresses, networks, ranges, host names, unix:/path, or `local`
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    /// Read more targets from a file, one a line (`-` = stdin)
+    #[arg(short = 'i', long = "input", value_name = "FILE")]
+    pub(crate) input: Vec<PathBuf>,
+    /// Leave these targets out
+    #[arg(long, value_name = "TARGET", value_delimiter = ',')]
+    pub(crate) exclude: Vec<String>,
+    /// Leave out the targets listed in a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) exclude_file: Vec<PathBuf>,
+    /// Ports to ask where a target names none, such as 11211,11212,12000-12003
+    #[arg(short = 'p', long, value_name = "PORTS", default_value = "11211")]
+    pub(crate) ports: String,
+    /// Ask over TCP only
+    #[arg(long, conflicts_with = "udp")]
+    pub(crate) tcp: bool,
+    /// Ask over UDP only
+    #[arg(long)]
+    pub(crate) udp: bool,
+    /// Every endpoint gets a record, also closed, filtered, silent and absent ones
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) pace: PaceFlags,
+    /// Order of the probes; the same seed asks in the same order (default: random)
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(..1 << 53))]
+    pub(crate) seed: Option<u64>,
+    /// Ask only part I of N parts that together are everything
+    #[arg(long, value_name = "I/N", default_value = "1/1")]
+    pub(crate) shard: String,
+    /// Continue an interrupted run from its NDJSON; its targets and plan are taken from there
+    #[arg(long, value_name = "FILE", conflicts_with_all =
+        ["targets", "input", "exclude", "exclude_file", "seed", "shard", "ports", "tcp", "udp"])]
+    pub(crate) resume: Option<PathBuf>,
+    /// What would be sent to whom; nothing is sent
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) judging: JudgingFlags,
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+}
+
+/// How fast and how patiently to ask.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PaceFlags {
+    /// Packets a second at most, such as 10000, 50k or 10Mbit
+    #[arg(long, value_name = "RATE", default_value = "10000", value_parser = parse_rate)]
+    pub(crate) rate: u64,
+    /// Sends after the first, only to what stayed silent
+    #[arg(long, value_name = "COUNT", default_value_t = 3,
+        value_parser = clap::value_parser!(u32).range(0..=10))]
+    pub(crate) retries: u32,
+    /// How long one probe is waited for (default: from measured round trips, 100ms to 2s)
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// End the whole run after this time
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) deadline: Option<Duration>,
+    /// What moves the packets
+    #[arg(long, value_name = "ENGINE", default_value = "auto")]
+    pub(crate) engine: Engine,
+}
+
+/// What moves the packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    /// The best that this machine allows
+    Auto,
+    /// Ordinary sockets: no privileges needed
+    Socket,
+}
+
+/// Whom the user may ask, and what counts as an alarm.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JudgingFlags {
+    /// Read the scope from this file instead of the user's and /etc/memsweep/scope.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) scope: Option<PathBuf>,
+    /// Accepted risks: endpoint or rule, with reason and end date (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) accept: Option<PathBuf>,
+    /// The least severity that makes the exit code 1
+    #[arg(long, value_name = "SEVERITY", default_value = "low")]
+    pub(crate) fail_on: SeverityFlag,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SeverityFlag {
+    Info,
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+/// Where results go and how they look.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct OutputFlags {
+    /// text, ndjson, json or nmap; repeatable; without a path (or with `-`) on stdout
+    #[arg(short = 'o', long = "output", value_name = "FORMAT[=PATH]")]
+    pub(crate) output: Vec<String>,
+    /// Language of the text (default: from the locale)
+    #[arg(long, value_name = "LANGUAGE")]
+    pub(crate) lang: Option<LanguageFlag>,
+    /// No progress and no remarks on stderr
+    #[arg(short = 'q', long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// More evidence in the text, more remarks on stderr
+    #[arg(short = 'v', long)]
+    pub(crate) verbose: bool,
+    /// When to use colour (NO_COLOR counts too)
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorFlag,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LanguageFlag {
+    /// English
+    En,
+    /// 日本語
+    Ja,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorFlag {
+    Auto,
+    Always,
+    Never,
+}
+
+/// Flags of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyFlags {
+    /// The NDJSON file of an earlier run, or targets
+    #[arg(value_name = "FILE|TARGET", required = true)]
+    pub(crate) subjects: Vec<String>,
+    /// Ports to ask where a target names none
+    #[arg(short = 'p', long, value_name = "PORTS", default_value = "11211")]
+    pub(crate) ports: String,
+    #[command(flatten)]
+    pub(crate) pace: PaceFlags,
+    #[command(flatten)]
+    pub(crate) judging: JudgingFlags,
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+}
+
+/// Flags of `scope`.
+#[derive(Debug, Args)]
+pub(crate) struct ScopeFlags {
+    /// Use this file instead of the user's
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) scope: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) action: ScopeAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScopeAction {
+    /// Print every entry with its owner, end date and file
+    List,
+    /// Add a network that you administer
+    Add {
+        /// The network, such as 203.0.113.0/24, or one address
+        #[arg(value_name = "CIDR")]
+        network: String,
+        /// Who administers it
+        #[arg(long, value_name = "NAME")]
+        owner: String,
+        /// The last day on which the entry counts
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        until: Option<String>,
+    },
+    /// Remove a network
+    Remove {
+        /// The network, as it was added
+        #[arg(value_name = "CIDR")]
+        network: String,
+    },
+    /// Say whether targets may be scanned, and why
+    Check {
+        /// Targets, as `scan` takes them
+        #[arg(value_name = "TARGET", required = true)]
+        targets: Vec<String>,
+    },
+}
+
+/// Flags of `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoFlags {
+    /// The same seed makes the same network
+    #[arg(long, value_name = "NUMBER", default_value_t = 2018)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

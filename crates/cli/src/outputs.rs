@@ -1,0 +1,215 @@
+//! The reports of a run and where they go. Every file is opened before the first packet leaves.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use engine::Event;
+use report::{Format, Report, TextOptions};
+
+use crate::exit::Failure;
+
+enum Place {
+    Stdout,
+    File { path: PathBuf, file: File },
+}
+
+struct Output {
+    report: Box<dyn Report>,
+    place: Place,
+    failed: bool,
+}
+
+/// All reports of a run.
+pub(crate) struct Outputs {
+    outputs: Vec<Output>,
+    buffer: Vec<u8>,
+    /// What could not be written, other than to a closed pipe.
+    problem: Option<String>,
+}
+
+impl Outputs {
+    /// Opens what `-o` asks for; text on stdout if nothing. A file that is being resumed from is
+    /// appended to, every other file is begun anew.
+    pub(crate) fn open(
+        typed: &[String],
+        options: &TextOptions,
+        resumed: Option<&Path>,
+    ) -> Result<Outputs, Failure> {
+        let mut outputs = Vec::new();
+        let defaults = ["text".to_owned()];
+        let typed = if typed.is_empty() {
+            &defaults[..]
+        } else {
+            typed
+        };
+        let mut stdout_taken = false;
+        for typed in typed {
+            let (format, path) = split(typed)?;
+            let place = match path {
+                None if stdout_taken => {
+                    return Err(Failure::usage(format!(
+                        "-o {typed}: stdout is taken by another output; give it a path, such as \
+                         -o {}=FILE",
+                        format.as_str()
+                    )));
+                }
+                None => {
+                    stdout_taken = true;
+                    Place::Stdout
+                }
+                Some(path) => open_file(typed, path, resumed)?,
+            };
+            outputs.push(Output {
+                report: report::writer(format, options),
+                place,
+                failed: false,
+            });
+        }
+        Ok(Outputs {
+            outputs,
+            buffer: Vec::new(),
+            problem: None,
+        })
+    }
+
+    /// Writes what an event amounts to. False once nobody reads stdout any more.
+    pub(crate) fn tell(&mut self, event: &Event) -> bool {
+        let mut read = true;
+        for output in &mut self.outputs {
+            self.buffer.clear();
+            let buffer = &mut self.buffer;
+            match event {
+                Event::Run(run) => output.report.run(run, buffer),
+                Event::Record(record) => output.report.record(record, buffer),
+                Event::Checkpoint {
+                    timestamp,
+                    counter,
+                    verdicts,
+                    run,
+                } => {
+                    output
+                        .report
+                        .checkpoint(run, *counter, verdicts, *timestamp, buffer);
+                }
+                Event::Summary(summary) => output.report.summary(summary, buffer),
+                Event::Progress { .. } => {}
+            }
+            if buffer.is_empty() || output.failed {
+                continue;
+            }
+            match output.place.write(buffer) {
+                Ok(()) => {}
+                Err(error) => {
+                    output.failed = true;
+                    if error.kind() == io::ErrorKind::BrokenPipe {
+                        read = false;
+                    } else {
+                        self.problem
+                            .get_or_insert(format!("{}: {error}", output.place.name()));
+                    }
+                }
+            }
+        }
+        read
+    }
+
+    /// What could not be written.
+    pub(crate) fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+}
+
+impl Place {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Place::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(bytes)?;
+                stdout.flush()
+            }
+            Place::File { file, .. } => file.write_all(bytes),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Place::Stdout => "stdout".to_owned(),
+            Place::File { path, .. } => path.display().to_string(),
+        }
+    }
+}
+
+fn split(typed: &str) -> Result<(Format, Option<&Path>), Failure> {
+    let (word, path) = match typed.split_once('=') {
+        Some((word, path)) => (word, Some(path)),
+        None => (typed, None),
+    };
+    let format = Format::parse(word).ok_or_else(|| {
+        let known: Vec<&str> = Format::ALL.iter().map(|format| format.as_str()).collect();
+        Failure::usage(format!(
+            "-o {typed}: no format {word:?}; write one of {}",
+            known.join(", ")
+        ))
+    })?;
+    match path {
+        Some("") => Err(Failure::usage(format!(
+            "-o {typed}: a path is missing behind the ="
+        ))),
+        Some("-") | None => Ok((format, None)),
+        Some(path) => Ok((format, Some(Path::new(path)))),
+    }
+}
+
+fn open_file(typed: &str, path: &Path, resumed: Option<&Path>) -> Result<Place, Failure> {
+    let continues = resumed.is_some_and(|resumed| same_file(resumed, path));
+    let mut options = OpenOptions::new();
+    options.create(true).write(true);
+    if continues {
+        options.append(true)
+    } else {
+        options.truncate(true)
+    };
+    let file = options.open(path).map_err(|error| {
+        Failure::usage(format!(
+            "-o {typed}: cannot write {}: {error}",
+            path.display()
+        ))
+    })?;
+    Ok(Place::File {
+        path: path.to_owned(),
+        file,
+    })
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_are_read_as_format_and_path() {
+        for (typed, expected) in [
+            ("text", Ok((Format::Text, None))),
+            ("ndjson=-", Ok((Format::Ndjson, None))),
+            (
+                "json=/tmp/a=b",
+                Ok((Format::Json, Some(Path::new("/tmp/a=b")))),
+            ),
+            (
+                "yaml",
+                Err("-o yaml: no format \"yaml\"; write one of text, ndjson, json, nmap"),
+            ),
+            ("nmap=", Err("-o nmap=: a path is missing behind the =")),
+        ] {
+            let got = split(typed).map_err(|failure| failure.message());
+            assert_eq!(got, expected.map_err(str::to_owned), "{typed}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The terminal: its width, its colours, its language, and the words on stderr.
+
+use std::io::{IsTerminal, Write};
+
+use model::Language;
+
+use crate::flags::{ColorFlag, LanguageFlag};
+
+/// Width of text that goes to a file or a pipe.
+const WIDTH_COLUMNS_DEFAULT: usize = 100;
+
+/// How wide stdout is.
+pub(crate) fn width_columns() -> usize {
+    if !std::io::stdout().is_terminal() {
+        return WIDTH_COLUMNS_DEFAULT;
+    }
+    match terminal_size::terminal_size_of(std::io::stdout()) {
+        Some((width, _)) if width.0 > 0 => usize::from(width.0),
+        _ => WIDTH_COLUMNS_DEFAULT,
+    }
+}
+
+/// Whether stdout is to be coloured: <https://no-color.org> and dumb terminals are respected.
+pub(crate) fn color(flag: ColorFlag) -> bool {
+    match flag {
+        ColorFlag::Always => true,
+        ColorFlag::Never => false,
+        ColorFlag::Auto => {
+            let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+                || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+            std::io::stdout().is_terminal() && !unwanted
+        }
+    }
+}
+
+/// The language asked for, or that of the locale (`LC_ALL`, `LC_MESSAGES`, `LANG`).
+pub(crate) fn language(flag: Option<LanguageFlag>) -> Language {
+    match flag {
+        Some(LanguageFlag::En) => Language::English,
+        Some(LanguageFlag::Ja) => Language::Japanese,
+        None => language_of_locale(
+            ["LC_ALL", "LC_MESSAGES", "LANG"]
+                .iter()
+                .filter_map(|name| std::env::var(name).ok())
+                .find(|value| !value.is_empty())
+                .as_deref(),
+        ),
+    }
+}
+
+fn language_of_locale(locale: Option<&str>) -> Language {
+    match locale {
+        Some(locale) if locale == "ja" || locale.starts_with("ja_") => Language::Japanese,
+        _ => Language::English,
+    }
+}
+
+/// Says what went wrong, in one line on stderr.
+pub(crate) fn say_error(message: &str) {
+    say(&format!("memsweep: {message}"));
+}
+
+/// Says a remark on stderr.
+pub(crate) fn say(message: &str) {
+    // A closed stderr leaves nobody to tell.
+    let _ = writeln!(std::io::stderr().lock(), "{message}");
+}
+
+/// Prints a line of data on stdout; a closed pipe is a good end.
+pub(crate) fn print_line(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locales() {
+        for (locale, language) in [
+            (None, Language::English),
+            (Some("C.UTF-8"), Language::English),
+            (Some("ja_JP.UTF-8"), Language::Japanese),
+            (Some("ja"), Language::Japanese),
+            (Some("jam"), Language::English),
+        ] {
+            assert_eq!(language_of_locale(locale), language, "{locale:?}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Everything that a scan tells its listener, in one closed list.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use model::{Record, RunRecord, Summary, VerdictCounts};
+use sockets::Progress;
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The run begins; comes first.
+    Run(Box<RunRecord>),
+    /// An endpoint has been judged.
+    Record(Box<Record>),
+    /// A few times a second.
+    Progress {
+        /// How far the sweep is.
+        progress: Progress,
+        /// Verdicts so far.
+        verdicts: VerdictCounts,
+        /// Alarms so far.
+        alarms: u64,
+    },
+    /// Every few seconds: from this counter on, an interrupted run can be continued.
+    Checkpoint {
+        /// The run's id.
+        run: Arc<str>,
+        /// When.
+        timestamp: SystemTime,
+        /// Every pair before it is done.
+        counter: u64,
+        /// Verdicts so far.
+        verdicts: VerdictCounts,
+    },
+    /// The run is over; comes last.
+    Summary(Box<Summary>),
+}
+
+/// What decides the exit code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Endpoints exposed at or above the wanted severity, and not accepted.
+    pub alarms: u64,
+    /// Whether everything was judged and nothing is `unfinished`.
+    pub complete: bool,
+    /// Whether the user stopped it.
+    pub interrupted: bool,
+}

@@ -1,0 +1,325 @@
+//! From a plan to records, a summary and an outcome.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use model::{
+    Address, Contact, Ending, Endpoint, Evidence, Judgement, Record, RunRecord, Severity, Summary,
+    Text, Transport, Verdict, VerdictCounts,
+};
+use sockets::{AcceptsEverything, Network, Observation, Plan, Progress, Sink, SocketError};
+use targets::{AddressRange, Permit};
+
+use crate::accept::{AcceptedRisk, weigh};
+use crate::event::{Event, Outcome};
+use crate::join::{Join, Joined};
+
+/// How often an interrupted run could be continued from.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
+/// Silent endpoints whose record waits for a late answer; beyond that the oldest go out as silent.
+const SILENT_HELD_MAX: usize = 65_536;
+/// Named addresses whose records are counted one by one, to see which never got theirs.
+const NAMED_TRACKED_MAX: u64 = 1_000_000;
+
+/// A scan to be done.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What is told first; holds the run's id.
+    pub run: RunRecord,
+    /// What the sweep is to do.
+    pub plan: Plan,
+    /// Whether every endpoint gets a record, not only those that answered.
+    pub all: bool,
+    /// The least severity that counts as an alarm.
+    pub fail_on: Severity,
+    /// Accepted risks in force.
+    pub accepted: Vec<AcceptedRisk>,
+    /// Verdicts of the run that this one continues.
+    pub verdicts_before: VerdictCounts,
+    /// Sentences that the summary is to carry, such as which scope file counted.
+    pub notes: Vec<Text>,
+}
+
+/// Scans, telling everything to the listener, and returns what decides the exit code.
+///
+/// # Errors
+///
+/// Only if this machine's own sockets refuse to work.
+pub fn scan(
+    job: &Job,
+    permit: &Permit,
+    network: &mut dyn Network,
+    stopped: &AtomicBool,
+    listener: &mut dyn FnMut(Event),
+) -> Result<Outcome, SocketError> {
+    listener(Event::Run(Box::new(job.run.clone())));
+    let mut desk = Desk {
+        job,
+        permit,
+        stopped,
+        listener,
+        join: Join::new(job.plan.tcp && job.plan.udp),
+        verdicts: job.verdicts_before,
+        alarms: 0,
+        silent: BTreeMap::new(),
+        named_recorded: HashSet::new(),
+        checkpoint_at: CHECKPOINT_INTERVAL,
+    };
+    let tally = network.sweep(&job.plan, permit, &mut desk)?;
+    for joined in desk.join.drain() {
+        desk.judge(joined);
+    }
+    for (_, record) in std::mem::take(&mut desk.silent) {
+        desk.emit(record);
+    }
+    if !tally.complete {
+        desk.record_unasked();
+    }
+    let interrupted = stopped.load(Ordering::Relaxed);
+    let complete = tally.complete && desk.verdicts.of(Verdict::Unfinished) == 0;
+    let mut notes = job.notes.clone();
+    notes.extend(notes_of(&tally.accepts_everything));
+    let summary = Summary {
+        run: Arc::clone(&job.run.run),
+        timestamp: SystemTime::now(),
+        verdicts: desk.verdicts,
+        packets_sent: tally.packets_sent,
+        packets_received: tally.packets_received,
+        duration: tally.duration,
+        complete: tally.complete,
+        counter: tally.counter,
+        notes,
+        alarms: desk.alarms,
+        rejected_replies: tally.rejected_replies,
+    };
+    let alarms = desk.alarms;
+    listener(Event::Summary(Box::new(summary)));
+    Ok(Outcome {
+        alarms,
+        complete,
+        interrupted,
+    })
+}
+
+struct Desk<'a> {
+    job: &'a Job,
+    permit: &'a Permit,
+    stopped: &'a AtomicBool,
+    listener: &'a mut dyn FnMut(Event),
+    join: Join,
+    verdicts: VerdictCounts,
+    alarms: u64,
+    /// Records of silent endpoints: a late answer may still replace them.
+    silent: BTreeMap<Endpoint, Record>,
+    named_recorded: HashSet<Endpoint>,
+    checkpoint_at: Duration,
+}
+
+impl Sink for Desk<'_> {
+    fn observed(&mut self, observation: Observation) {
+        for joined in self.join.add(observation) {
+            self.judge(joined);
+        }
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        (self.listener)(Event::Progress {
+            progress: *progress,
+            verdicts: self.verdicts,
+            alarms: self.alarms,
+        });
+        if progress.elapsed >= self.checkpoint_at {
+            self.checkpoint_at = progress.elapsed + CHECKPOINT_INTERVAL;
+            (self.listener)(Event::Checkpoint {
+                run: Arc::clone(&self.job.run.run),
+                timestamp: SystemTime::now(),
+                counter: progress.counter,
+                verdicts: self.verdicts,
+            });
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+}
+
+impl Desk<'_> {
+    fn judge(&mut self, joined: Joined) {
+        let observation = &joined.observation;
+        let named = observation.target.is_named();
+        if observation.evidence.contact == Contact::Unfinished && !named {
+            // Neither asked to its end nor forgotten: a resumed run asks it again.
+            return;
+        }
+        let host = joined.host();
+        let verdict = assess::verdict(&host, observation.transport);
+        if observation.late {
+            self.replace_silence(observation);
+        }
+        self.verdicts.add(verdict);
+        let sampled = observation
+            .evidence
+            .dialogue
+            .as_ref()
+            .is_some_and(|dialogue| dialogue.ending == Ending::Sampled);
+        let by_itself = verdict.is_recorded_by_default() && !(sampled && verdict == Verdict::Other);
+        if !(named || self.job.all || by_itself) {
+            return;
+        }
+        let judgement = assess::judge(&host, observation.transport);
+        let endpoint = observation.target.endpoint(observation.transport);
+        let record = self.record(endpoint, joined.observation.evidence, judgement);
+        if verdict == Verdict::Silent {
+            self.hold_silent(record);
+        } else {
+            self.emit(record);
+        }
+    }
+
+    fn record(&self, endpoint: Endpoint, evidence: Evidence, judgement: Judgement) -> Record {
+        let (acceptances, alarm) =
+            weigh(&self.job.accepted, &endpoint, &judgement, self.job.fail_on);
+        Record {
+            run: Arc::clone(&self.job.run.run),
+            timestamp: SystemTime::now(),
+            hostname: self.permit.selection().hostname(&endpoint.address).cloned(),
+            endpoint,
+            evidence,
+            judgement,
+            acceptances,
+            alarm,
+        }
+    }
+
+    fn hold_silent(&mut self, record: Record) {
+        self.silent.insert(record.endpoint.clone(), record);
+        if self.silent.len() > SILENT_HELD_MAX
+            && let Some((_, first)) = self.silent.pop_first()
+        {
+            self.emit(first);
+        }
+    }
+
+    /// An endpoint that was counted as silent has answered after all.
+    fn replace_silence(&mut self, observation: &Observation) {
+        let endpoint = observation.target.endpoint(observation.transport);
+        self.silent.remove(&endpoint);
+        if self.verdicts.of(Verdict::Silent) > 0 {
+            self.verdicts.take_back(Verdict::Silent);
+        }
+    }
+
+    fn emit(&mut self, record: Record) {
+        if record.alarm {
+            self.alarms += 1;
+        }
+        if self.named_recorded.len() < NAMED_TRACKED_MAX as usize {
+            self.named_recorded.insert(record.endpoint.clone());
+        }
+        (self.listener)(Event::Record(Box::new(record)));
+    }
+
+    /// Every address that was named by itself gets a record, also if its turn never came.
+    fn record_unasked(&mut self) {
+        let permit = self.permit;
+        let order = self.job.plan.order.clone();
+        if permit.selection().has_network() && permit.pairs() > NAMED_TRACKED_MAX {
+            return;
+        }
+        for (_, index) in order {
+            let target = permit.pair(index);
+            if !target.is_named() {
+                continue;
+            }
+            for transport in self.transports_of(target.address()) {
+                let endpoint = target.endpoint(transport);
+                if self.named_recorded.contains(&endpoint) {
+                    continue;
+                }
+                let evidence = Evidence::without_dialogue(Contact::Unfinished, 0, None);
+                let own = Some(&evidence);
+                let (tcp, udp) = match transport {
+                    Transport::Udp => (None, own),
+                    Transport::Tcp | Transport::Unix => (own, None),
+                };
+                let host = assess::Host {
+                    address: target.address(),
+                    port: target.port(),
+                    tcp,
+                    udp,
+                };
+                let judgement = assess::judge(&host, transport);
+                self.verdicts.add(judgement.verdict);
+                let record = self.record(endpoint, evidence.clone(), judgement);
+                self.emit(record);
+            }
+        }
+    }
+
+    fn transports_of(&self, address: &Address) -> Vec<Transport> {
+        if matches!(address, Address::Unix(_)) {
+            return vec![Transport::Unix];
+        }
+        let mut transports = Vec::new();
+        if self.job.plan.tcp {
+            transports.push(Transport::Tcp);
+        }
+        if self.job.plan.udp {
+            transports.push(Transport::Udp);
+        }
+        transports
+    }
+}
+
+/// One line for each stretch of networks in which everything accepts.
+fn notes_of(networks: &[AcceptsEverything]) -> Vec<Text> {
+    let mut stretches: Vec<AcceptsEverything> = Vec::new();
+    for network in networks {
+        match stretches.last_mut() {
+            Some(last) if follows(last.network.last, network.network.first) => {
+                last.network.last = network.network.last;
+                last.accepted += network.accepted;
+                last.sampled += network.sampled;
+            }
+            _ => stretches.push(network.clone()),
+        }
+    }
+    stretches.iter().map(note_of).collect()
+}
+
+fn follows(last: IpAddr, first: IpAddr) -> bool {
+    match (last, first) {
+        (IpAddr::V4(last), IpAddr::V4(first)) => {
+            u32::from(last).checked_add(1) == Some(u32::from(first))
+        }
+        (IpAddr::V6(last), IpAddr::V6(first)) => {
+            u128::from(last).checked_add(1) == Some(u128::from(first))
+        }
+        _ => false,
+    }
+}
+
+fn note_of(stretch: &AcceptsEverything) -> Text {
+    let AcceptsEverything {
+        network,
+        accepted,
+        sampled,
+    } = stretch;
+    let AddressRange { first, last } = network;
+    Text::new(
+        format!(
+            "{first}-{last}: something accepts every TCP connection there and says nothing \
+             ({accepted} accepted), so {sampled} addresses were asked for their version only; \
+             a firewall or SYN proxy answers for them: scan from inside that network"
+        ),
+        format!(
+            "{first}-{last}: すべてのTCP接続が受け入れられ、応答がありません（{accepted}件）。\
+             {sampled}件にはversionだけを尋ねました。ファイアウォールやSYNプロキシが代わりに応答しています。\
+             そのネットワークの内側からスキャンしてください"
+        ),
+    )
+}

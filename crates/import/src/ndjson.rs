@@ -1,0 +1,443 @@
+//! memsweep's own NDJSON, line by line.
+
+use std::collections::HashMap;
+
+use model::{Transport, Verdict, VerdictCounts};
+use serde_json::Value;
+
+use crate::fields::{Fields, text};
+use crate::{ImportError, PastEndpoint, PastFinding, PastRun};
+
+/// A line longer than this is not read.
+pub const LINE_BYTES_MAX: usize = 16 << 20;
+/// Endpoints kept; the rest are counted.
+pub const ENDPOINTS_MAX: usize = 1 << 22;
+/// The newest version of the format that is known here.
+const SCHEMA_MAX: u64 = 1;
+/// More endpoints of one verdict than any run can have (2^28 addresses, 2^16 ports, two
+/// transports); so that sums of counts stay far from the end of 64 bits.
+const VERDICT_COUNT_MAX: u64 = 1 << 45;
+/// What some editors put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Reads a whole file.
+pub fn read_ndjson(bytes: &[u8]) -> Result<PastRun, ImportError> {
+    let mut reader = NdjsonReader::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        reader.feed_line(line)?;
+    }
+    reader.finish()
+}
+
+/// Reads a file line by line, so that it need not be in memory.
+#[derive(Debug, Default)]
+pub struct NdjsonReader {
+    lines: u64,
+    /// A line that is not JSON. It is forgiven if it was the last.
+    torn: Option<ImportError>,
+    plan: Option<Plan>,
+    counter: u64,
+    complete: bool,
+    verdicts: VerdictCounts,
+    endpoints: Vec<PastEndpoint>,
+    /// Where in `endpoints` each stands.
+    places: HashMap<(String, u16, Transport), usize>,
+    endpoints_left_out: u64,
+}
+
+/// What a `run` record says.
+#[derive(Debug)]
+struct Plan {
+    run: String,
+    seed: u64,
+    targets: Vec<String>,
+    exclusions: Vec<String>,
+    ports: Vec<u16>,
+    tcp: bool,
+    udp: bool,
+    shard: (u64, u64),
+    rate_pps: u64,
+    retries: u32,
+    pairs: u64,
+    fingerprint: u64,
+}
+
+impl NdjsonReader {
+    /// A reader that has read nothing.
+    pub fn new() -> NdjsonReader {
+        NdjsonReader::default()
+    }
+
+    /// Reads one line, with or without its end. After an error the reader is of no more use.
+    pub fn feed_line(&mut self, line: &[u8]) -> Result<(), ImportError> {
+        self.lines += 1;
+        if line.len() > LINE_BYTES_MAX {
+            return Err(ImportError::LineTooLong {
+                line: self.lines,
+                bytes_max: LINE_BYTES_MAX,
+            });
+        }
+        let line = match self.lines {
+            1 => line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line),
+            _ => line,
+        };
+        if line.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        // Something follows the line that could not be read: it was not torn, it is wrong.
+        if let Some(error) = self.torn.take() {
+            return Err(error);
+        }
+        match serde_json::from_slice::<Value>(line) {
+            Ok(value) => {
+                let not_a_record = ImportError::NotARecord { line: self.lines };
+                self.record(Fields::new(
+                    self.lines,
+                    value.as_object().ok_or(not_a_record)?,
+                ))
+            }
+            Err(problem) => {
+                let problem = problem.to_string();
+                self.torn = Some(ImportError::NotJson {
+                    line: self.lines,
+                    problem,
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// What was read, once the last line is in.
+    pub fn finish(self) -> Result<PastRun, ImportError> {
+        let Some(plan) = self.plan else {
+            // If nothing at all could be read, the reason is more help than the absence.
+            return Err(self.torn.unwrap_or(ImportError::NoRunRecord));
+        };
+        Ok(PastRun {
+            run: plan.run,
+            seed: plan.seed,
+            targets: plan.targets,
+            exclusions: plan.exclusions,
+            ports: plan.ports,
+            tcp: plan.tcp,
+            udp: plan.udp,
+            shard: plan.shard,
+            rate_pps: plan.rate_pps,
+            retries: plan.retries,
+            pairs: plan.pairs,
+            fingerprint: plan.fingerprint,
+            counter: self.counter,
+            complete: self.complete,
+            verdicts: self.verdicts,
+            endpoints: self.endpoints,
+            endpoints_left_out: self.endpoints_left_out,
+        })
+    }
+
+    fn record(&mut self, fields: Fields<'_>) -> Result<(), ImportError> {
+        let kind = fields.text("record")?;
+        let schema = fields.integer("schema")?;
+        if schema > SCHEMA_MAX {
+            let line = self.lines;
+            return Err(ImportError::NewerSchema {
+                line,
+                schema,
+                schema_max: SCHEMA_MAX,
+            });
+        }
+        match kind.as_str() {
+            "run" => {
+                self.plan(plan(fields)?)?;
+                self.counter = self.counter.max(fields.integer("counter")?);
+                self.complete = false;
+            }
+            "progress" | "summary" => {
+                self.counter = self.counter.max(fields.integer("counter")?);
+                self.verdicts = verdicts(fields.object("verdicts")?)?;
+                if kind == "summary" {
+                    self.complete = fields.flag("complete")?;
+                }
+            }
+            "endpoint" => self.endpoint(endpoint(fields)?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes the plan, which a continuation repeats.
+    fn plan(&mut self, plan: Plan) -> Result<(), ImportError> {
+        let identity = |plan: &Plan| (plan.seed, plan.fingerprint, plan.shard);
+        if self
+            .plan
+            .as_ref()
+            .is_some_and(|first| identity(first) != identity(&plan))
+        {
+            return Err(ImportError::AnotherPlan { line: self.lines });
+        }
+        self.plan = Some(plan);
+        Ok(())
+    }
+
+    fn endpoint(&mut self, endpoint: PastEndpoint) {
+        let key = (endpoint.address.clone(), endpoint.port, endpoint.transport);
+        match self.places.get(&key) {
+            Some(place) => self.endpoints[*place] = endpoint,
+            None if self.endpoints.len() < ENDPOINTS_MAX => {
+                self.places.insert(key, self.endpoints.len());
+                self.endpoints.push(endpoint);
+            }
+            None => self.endpoints_left_out += 1,
+        }
+    }
+}
+
+fn plan(fields: Fields<'_>) -> Result<Plan, ImportError> {
+    let ports = fields.required("ports", "an array of ports", |value| {
+        let ports = value.as_array()?.iter();
+        ports
+            .map(|port| u16::try_from(port.as_u64()?).ok())
+            .collect()
+    })?;
+    let retries = fields.required("retries", "an integer of 32 bits", |value| {
+        u32::try_from(value.as_u64()?).ok()
+    })?;
+    let shape = fields.object("plan")?;
+    let fingerprint = shape.required("fingerprint", "a number in hex", |value| {
+        u64::from_str_radix(value.as_str()?, 16).ok()
+    })?;
+    Ok(Plan {
+        run: fields.text("run")?,
+        seed: fields.integer("seed")?,
+        targets: fields.texts("targets")?,
+        exclusions: fields.texts("exclude")?,
+        ports,
+        tcp: fields.flag("tcp")?,
+        udp: fields.flag("udp")?,
+        shard: fields.required("shard", "I/N with 1 ≤ I ≤ N", shard)?,
+        rate_pps: fields.integer("rate")?,
+        retries,
+        pairs: shape.integer("pairs")?,
+        fingerprint,
+    })
+}
+
+fn shard(value: &Value) -> Option<(u64, u64)> {
+    let (part, parts) = value.as_str()?.split_once('/')?;
+    let (part, parts) = (part.parse().ok()?, parts.parse().ok()?);
+    (1 <= part && part <= parts).then_some((part, parts))
+}
+
+/// Counts by verdict; a verdict that is not known here is passed over like an unknown key.
+fn verdicts(fields: Fields<'_>) -> Result<VerdictCounts, ImportError> {
+    let mut counts = VerdictCounts::default();
+    for verdict in Verdict::ALL {
+        let count = fields.optional(verdict.as_str(), "a number of endpoints", |value| {
+            value.as_u64().filter(|count| *count <= VERDICT_COUNT_MAX)
+        })?;
+        counts.add_many(verdict, count.unwrap_or(0));
+    }
+    Ok(counts)
+}
+
+fn endpoint(fields: Fields<'_>) -> Result<PastEndpoint, ImportError> {
+    let transport = fields.required("transport", "tcp, udp or unix", |value| {
+        let word = value.as_str()?;
+        let all = [Transport::Tcp, Transport::Udp, Transport::Unix];
+        all.into_iter().find(|transport| transport.as_str() == word)
+    })?;
+    let read_port = |value: &Value| u16::try_from(value.as_u64()?).ok();
+    let port = match transport {
+        Transport::Unix => fields.optional("port", "a port", read_port)?.unwrap_or(0),
+        Transport::Tcp | Transport::Udp => fields.required("port", "a port", read_port)?,
+    };
+    let mut findings = Vec::new();
+    for finding in fields.objects("findings")? {
+        findings.push(PastFinding {
+            code: finding.text("code")?,
+            severity: finding.text("severity")?,
+            title: finding.text("title")?,
+        });
+    }
+    Ok(PastEndpoint {
+        address: fields.text("address")?,
+        port,
+        transport,
+        verdict: fields.required("verdict", "a verdict", |value| {
+            Verdict::from_word(value.as_str()?)
+        })?,
+        hostname: fields.optional("hostname", "a text", text)?,
+        version: fields.optional("version", "a text", text)?,
+        findings,
+        reason: fields.text("reason")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUN: &str = r#"{"record":"run","schema":1,"run":"a","targets":["10.0.0.0/30"],"exclude":[],"ports":[11211],"tcp":true,"udp":false,"seed":7,"shard":"1/2","rate":100,"retries":3,"plan":{"pairs":4,"fingerprint":"00ff"},"counter":0,"unknown":[null]}"#;
+    const ENDPOINT: &str = r#"{"record":"endpoint","schema":1,"address":"10.0.0.1","port":11211,"transport":"tcp","verdict":"closed","reason":"refused","findings":[]}"#;
+    const PROGRESS: &str =
+        r#"{"record":"progress","schema":1,"counter":2,"verdicts":{"closed":2,"later-word":1}}"#;
+    const SUMMARY: &str =
+        r#"{"record":"summary","schema":1,"counter":4,"verdicts":{"closed":4},"complete":true}"#;
+
+    fn read(lines: &[&str]) -> Result<PastRun, ImportError> {
+        read_ndjson(lines.join("\n").as_bytes())
+    }
+
+    #[track_caller]
+    fn check_error(lines: &[&str], message: &str) {
+        assert_eq!(read(lines).unwrap_err().to_string(), message);
+    }
+
+    #[test]
+    fn a_run_is_read_whole() {
+        let past = read(&[RUN, ENDPOINT, "", PROGRESS, SUMMARY, ""]).unwrap();
+        assert_eq!((past.run.as_str(), past.seed, past.shard), ("a", 7, (1, 2)));
+        assert_eq!(
+            (past.tcp, past.udp, past.retries, past.rate_pps),
+            (true, false, 3, 100)
+        );
+        assert_eq!((past.pairs, past.fingerprint, past.counter), (4, 255, 4));
+        assert!(past.complete);
+        assert_eq!(past.verdicts.of(Verdict::Closed), 4);
+        assert_eq!(past.endpoints.len(), 1);
+        assert_eq!(past.endpoints[0].hostname, None);
+    }
+
+    #[test]
+    fn an_interrupted_run_tells_how_far_it_came() {
+        let past = read(&[RUN, PROGRESS]).unwrap();
+        assert_eq!((past.counter, past.complete), (2, false));
+        assert_eq!(past.verdicts.total(), 2);
+    }
+
+    #[test]
+    fn only_the_last_line_may_be_torn() {
+        let torn = &ENDPOINT[..40];
+        assert_eq!(read(&[RUN, torn]).unwrap().endpoints, []);
+        assert_eq!(read(&[RUN, torn, "", " \r"]).unwrap().endpoints, []);
+        let error = read(&[RUN, torn, ENDPOINT]).unwrap_err();
+        assert!(
+            matches!(error, ImportError::NotJson { line: 2, .. }),
+            "{error}"
+        );
+        // A character cut in two is torn like any other.
+        let mut bytes = format!("{RUN}\n{{\"record\":\"日").into_bytes();
+        bytes.pop();
+        assert_eq!(read_ndjson(&bytes).unwrap().endpoints, []);
+    }
+
+    #[test]
+    fn what_is_unknown_is_passed_over() {
+        let later = r#"{"record":"weather","schema":1,"rain":true}"#;
+        assert!(read(&[RUN, later, SUMMARY]).unwrap().complete);
+        let marked = format!("\u{feff}{RUN}");
+        assert_eq!(read(&[&marked]).unwrap().run, "a");
+    }
+
+    #[test]
+    fn an_endpoint_told_of_twice_stands_once() {
+        let again = ENDPOINT.replace("closed", "exposed");
+        let past = read(&[RUN, ENDPOINT, &again]).unwrap();
+        assert_eq!(past.endpoints.len(), 1);
+        assert_eq!(past.endpoints[0].verdict, Verdict::Exposed);
+    }
+
+    #[test]
+    fn a_continuation_may_follow_in_the_same_file() {
+        let second = RUN
+            .replace(r#""run":"a""#, r#""run":"b""#)
+            .replace(r#""counter":0"#, r#""counter":2,"resumed_from":"a""#);
+        let past = read(&[RUN, PROGRESS, &second]).unwrap();
+        assert_eq!(
+            (past.run.as_str(), past.counter, past.complete),
+            ("b", 2, false)
+        );
+        let other = RUN.replace("00ff", "00fe");
+        check_error(
+            &[RUN, &other],
+            "line 2 begins a run of another plan; a file holds one run and its continuations",
+        );
+    }
+
+    #[test]
+    fn errors_name_the_line_and_the_key() {
+        check_error(
+            &[],
+            "it has no run record; is it the NDJSON output of memsweep?",
+        );
+        check_error(
+            &[ENDPOINT],
+            "it has no run record; is it the NDJSON output of memsweep?",
+        );
+        check_error(&[RUN, "17"], "line 2 is not a record of memsweep");
+        check_error(&[RUN, "{}"], "line 2 has no `record`");
+        check_error(
+            &[&RUN.replace(r#""seed":7"#, r#""seed":-7"#)],
+            "line 1: `seed` is not an integer of 64 bits",
+        );
+        check_error(
+            &[&RUN.replace("1/2", "3/2")],
+            "line 1: `shard` is not I/N with 1 ≤ I ≤ N",
+        );
+        check_error(
+            &[&RUN.replace("[11211]", "[65536]")],
+            "line 1: `ports` is not an array of ports",
+        );
+        check_error(
+            &[&RUN.replace("00ff", "xyz")],
+            "line 1: `fingerprint` is not a number in hex",
+        );
+        check_error(
+            &[RUN, &ENDPOINT.replace("closed", "ajar")],
+            "line 2: `verdict` is not a verdict",
+        );
+        check_error(
+            &[RUN, &ENDPOINT.replace("\"tcp\"", "\"sctp\"")],
+            "line 2: `transport` is not tcp, udp or unix",
+        );
+        check_error(
+            &[RUN, &ENDPOINT.replace("\"port\"", "\"door\"")],
+            "line 2 has no `port`",
+        );
+        check_error(
+            &[
+                RUN,
+                &SUMMARY.replace(r#""closed":4"#, r#""closed":18446744073709551615"#),
+            ],
+            "line 2: `closed` is not a number of endpoints",
+        );
+        check_error(
+            &[RUN, &SUMMARY.replace(r#""schema":1"#, r#""schema":2"#)],
+            "line 2 has schema 2; this memsweep reads up to 1",
+        );
+    }
+
+    #[test]
+    fn a_line_has_a_limit() {
+        let mut reader = NdjsonReader::new();
+        reader.feed_line(&vec![b' '; LINE_BYTES_MAX]).unwrap();
+        let error = reader
+            .feed_line(&vec![b' '; LINE_BYTES_MAX + 1])
+            .unwrap_err();
+        assert_eq!(
+            error,
+            ImportError::LineTooLong {
+                line: 2,
+                bytes_max: LINE_BYTES_MAX
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_no_json_at_all_is_said_so() {
+        let error = read_ndjson(b"# Nmap 7.93 scan").unwrap_err();
+        assert!(
+            matches!(error, ImportError::NotJson { line: 1, .. }),
+            "{error}"
+        );
+    }
+}

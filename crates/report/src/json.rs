@@ -1,0 +1,76 @@
+//! One JSON object for a whole run: `{"run": …, "endpoints": […], "summary": …}`.
+//!
+//! It is written piece by piece as the records come, so that memory does not grow with the run;
+//! the document is whole once the summary is written.
+
+use model::{Record, RunRecord, Summary};
+use serde_json::Value;
+
+use crate::escape::escape_json;
+use crate::{Report, values};
+
+/// Writes the document and remembers how far it has come.
+#[derive(Default)]
+pub(crate) struct JsonReport {
+    /// What was written last.
+    state: State,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Nothing,
+    ArrayOpened,
+    Endpoint,
+}
+
+impl Report for JsonReport {
+    fn run(&mut self, run: &RunRecord, out: &mut Vec<u8>) {
+        assert!(
+            self.state == State::Nothing,
+            "a document holds one run, and it comes first"
+        );
+        out.extend_from_slice(b"{\n  \"run\": ");
+        pretty(&values::run(run), 2, out);
+        out.extend_from_slice(b",\n  \"endpoints\": [");
+        self.state = State::ArrayOpened;
+    }
+
+    fn record(&mut self, record: &Record, out: &mut Vec<u8>) {
+        self.open_array(out);
+        if self.state == State::Endpoint {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"\n    ");
+        pretty(&values::endpoint(record), 4, out);
+        self.state = State::Endpoint;
+    }
+
+    fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>) {
+        self.open_array(out);
+        if self.state == State::Endpoint {
+            out.extend_from_slice(b"\n  ");
+        }
+        out.extend_from_slice(b"],\n  \"summary\": ");
+        pretty(&values::summary(summary), 2, out);
+        out.extend_from_slice(b"\n}\n");
+        self.state = State::Nothing;
+    }
+}
+
+impl JsonReport {
+    /// Begins the document without a run record, if none was given.
+    fn open_array(&mut self, out: &mut Vec<u8>) {
+        if self.state == State::Nothing {
+            out.extend_from_slice(b"{\n  \"endpoints\": [");
+            self.state = State::ArrayOpened;
+        }
+    }
+}
+
+/// Writes a value over several lines, all but the first pushed in by this many spaces.
+fn pretty(value: &Value, indent: usize, out: &mut Vec<u8>) {
+    let text = escape_json(&format!("{value:#}"));
+    let break_and_indent = format!("\n{}", " ".repeat(indent));
+    out.extend_from_slice(text.replace('\n', &break_and_indent).as_bytes());
+}

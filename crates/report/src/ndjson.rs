@@ -1,0 +1,42 @@
+//! One JSON object a line: each is whole as soon as it is written.
+
+use std::time::SystemTime;
+
+use model::{Record, RunRecord, Summary, VerdictCounts};
+use serde_json::Value;
+
+use crate::escape::escape_json;
+use crate::{Report, values};
+
+/// Writes every record at once; it holds nothing back.
+pub(crate) struct NdjsonReport;
+
+impl Report for NdjsonReport {
+    fn run(&mut self, run: &RunRecord, out: &mut Vec<u8>) {
+        line(&values::run(run), out);
+    }
+
+    fn record(&mut self, record: &Record, out: &mut Vec<u8>) {
+        line(&values::endpoint(record), out);
+    }
+
+    fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>) {
+        line(&values::summary(summary), out);
+    }
+
+    fn checkpoint(
+        &mut self,
+        run: &str,
+        counter: u64,
+        verdicts: &VerdictCounts,
+        timestamp: SystemTime,
+        out: &mut Vec<u8>,
+    ) {
+        line(&values::progress(run, counter, verdicts, timestamp), out);
+    }
+}
+
+fn line(value: &Value, out: &mut Vec<u8>) {
+    out.extend_from_slice(escape_json(&value.to_string()).as_bytes());
+    out.push(b'\n');
+}

@@ -1,0 +1,348 @@
+//! What to do: findings gathered by rule, worst first, each with its proof and its cure.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use model::{Confidence, Endpoint, Finding, Language, Record, Severity, Text};
+
+use super::page::{Ink, Label, Page};
+use super::row;
+use crate::escape::escape_for_terminal;
+use crate::labels;
+use crate::layout::{pad_left, width};
+use crate::words::grouped;
+
+/// Endpoints named under a rule; the rest are counted.
+const NAMED_ENDPOINTS_MAX: usize = 5;
+/// The same when everything is to be shown.
+const NAMED_ENDPOINTS_VERBOSE_MAX: usize = 50;
+/// Different cures kept for a rule, and how many of them are printed.
+const KEPT_FIXES_MAX: usize = 16;
+const PRINTED_FIXES_MAX: usize = 3;
+/// Accepted risks named; the rest are counted.
+const ACCEPTED_MAX: usize = 20;
+/// Lines of evidence when everything is to be shown.
+const EVIDENCE_VERBOSE_MAX: usize = 20;
+
+/// Everything that was found, by rule.
+pub(super) struct Advice {
+    named_max: usize,
+    rules: BTreeMap<&'static str, Rule>,
+    accepted: Named<Accepted>,
+}
+
+/// One rule over all endpoints.
+struct Rule {
+    /// The worst instance; of equals the one with the first address.
+    worst: Finding,
+    worst_at: Endpoint,
+    /// Different cures, with how many endpoints need each.
+    fixes: Vec<(Text, u64)>,
+    endpoints: Named<Endpoint>,
+}
+
+/// An accepted risk at an endpoint: address, and what its administrator said in both languages.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Accepted {
+    endpoint: Endpoint,
+    en: String,
+    ja: String,
+}
+
+/// The first few of many, and how many there are.
+struct Named<T> {
+    first: Vec<T>,
+    total: u64,
+}
+
+impl<T: Ord> Named<T> {
+    fn new() -> Named<T> {
+        Named {
+            first: Vec::new(),
+            total: 0,
+        }
+    }
+
+    fn add(&mut self, one: T, named_max: usize) {
+        self.total += 1;
+        let place = self.first.partition_point(|other| *other <= one);
+        if place < named_max {
+            self.first.insert(place, one);
+            self.first.truncate(named_max);
+        }
+    }
+
+    fn unnamed(&self) -> u64 {
+        self.total - self.first.len() as u64
+    }
+}
+
+impl Advice {
+    pub(super) fn new(verbose: bool) -> Advice {
+        let named_max = if verbose {
+            NAMED_ENDPOINTS_VERBOSE_MAX
+        } else {
+            NAMED_ENDPOINTS_MAX
+        };
+        Advice {
+            named_max,
+            rules: BTreeMap::new(),
+            accepted: Named::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, record: &Record) {
+        for acceptance in &record.acceptances {
+            let accepted = Accepted {
+                endpoint: record.endpoint.clone(),
+                en: row::accepted(acceptance, Language::English),
+                ja: row::accepted(acceptance, Language::Japanese),
+            };
+            self.accepted.add(accepted, ACCEPTED_MAX);
+        }
+        for finding in &record.judgement.findings {
+            let is_accepted = record.acceptances.iter().any(|acceptance| {
+                acceptance
+                    .rule
+                    .as_deref()
+                    .is_none_or(|rule| rule == finding.code)
+            });
+            if !is_accepted {
+                self.add_finding(finding, &record.endpoint);
+            }
+        }
+    }
+
+    fn add_finding(&mut self, finding: &Finding, endpoint: &Endpoint) {
+        let rule = self.rules.entry(finding.code).or_insert_with(|| Rule {
+            worst: finding.clone(),
+            worst_at: endpoint.clone(),
+            fixes: Vec::new(),
+            endpoints: Named::new(),
+        });
+        let weight = |finding: &Finding| (finding.severity, finding.confidence);
+        let (new, old) = (weight(finding), weight(&rule.worst));
+        if new > old || (new == old && *endpoint < rule.worst_at) {
+            rule.worst = finding.clone();
+            rule.worst_at = endpoint.clone();
+        }
+        if let Some((_, count)) = rule.fixes.iter_mut().find(|(fix, _)| *fix == finding.fix) {
+            *count += 1;
+        } else if rule.fixes.len() < KEPT_FIXES_MAX && !finding.fix.en.is_empty() {
+            rule.fixes.push((finding.fix.clone(), 1));
+        }
+        rule.endpoints.add(endpoint.clone(), self.named_max);
+    }
+
+    pub(super) fn print(&mut self, page: &mut Page<'_>) {
+        let mut rules: Vec<&Rule> = self.rules.values().collect();
+        rules.sort_by_key(|rule| Reverse(rule.weight()));
+        let (to_do, to_know): (Vec<&Rule>, Vec<&Rule>) = rules
+            .into_iter()
+            .partition(|rule| rule.worst.severity > Severity::Info);
+        if !to_do.is_empty() {
+            page.heading(page.pick("What to do", "対処すること"));
+        }
+        for (index, rule) in to_do.iter().enumerate() {
+            page.blank();
+            print_rule(rule, index + 1, page);
+        }
+        if !to_know.is_empty() {
+            page.heading(page.pick("Worth knowing", "参考情報"));
+            for rule in to_know {
+                print_note(rule, page);
+            }
+        }
+        self.print_accepted(page);
+    }
+
+    fn print_accepted(&self, page: &mut Page<'_>) {
+        if self.accepted.first.is_empty() {
+            return;
+        }
+        page.heading(page.pick("Accepted risks", "許容済みのリスク"));
+        for accepted in &self.accepted.first {
+            let said = escape_for_terminal(page.pick(&accepted.en, &accepted.ja));
+            let place = escape_for_terminal(&accepted.endpoint.to_string());
+            let text = format!("{place}{}{said}", page.pick(": ", "："));
+            page.labelled(&bullet(), Ink::Plain, &text);
+        }
+        if self.accepted.unnamed() > 0 {
+            let rest = and_more(self.accepted.unnamed(), page);
+            page.labelled(&bullet(), Ink::Faint, &rest);
+        }
+    }
+}
+
+impl Rule {
+    /// Worst first; what is equally bad by how sure it is and how many have it.
+    fn weight(&self) -> (Severity, Confidence, u64) {
+        (
+            self.worst.severity,
+            self.worst.confidence,
+            self.endpoints.total,
+        )
+    }
+}
+
+fn print_rule(rule: &Rule, number: usize, page: &mut Page<'_>) {
+    let words = [
+        page.pick("on", "対象"),
+        page.pick("because", "根拠"),
+        page.pick("fix", "対処"),
+    ];
+    let severity = page.say(&labels::severity(rule.worst.severity));
+    let columns = words
+        .iter()
+        .map(|word| width(word))
+        .chain(Severity::ALL.map(|severity| width(&page.say(&labels::severity(severity)))))
+        .max()
+        .unwrap_or_default();
+    let number = format!("{} ", pad_left(&format!("{number}."), 3));
+    let title = title(rule, page);
+    let head = Label {
+        indent: 0,
+        text: &format!("{number}{severity}"),
+        columns: number.len() + columns,
+        ink: Ink::of_severity(rule.worst.severity),
+    };
+    page.labelled(&head, Ink::Bold, &title);
+    let [on, because, fix] = words;
+    let label = |text| Label {
+        indent: number.len(),
+        text,
+        columns,
+        ink: Ink::Faint,
+    };
+    let endpoints = endpoints(rule, page);
+    page.labelled(&label(on), Ink::Plain, &endpoints);
+    let evidence_max = if page.verbose() {
+        EVIDENCE_VERBOSE_MAX
+    } else {
+        1
+    };
+    for (index, line) in rule.worst.evidence.iter().take(evidence_max).enumerate() {
+        let line = page.say(line);
+        let line = if index == 0 && rule.endpoints.total > 1 {
+            let at = escape_for_terminal(&rule.worst_at.to_string());
+            format!("{at}{}{line}", page.pick(": ", "："))
+        } else {
+            line
+        };
+        page.labelled(
+            &label(if index == 0 { because } else { "" }),
+            Ink::Plain,
+            &line,
+        );
+    }
+    print_fixes(rule, page, &label, fix);
+}
+
+/// What it is, with its code, and how sure it is where that is in doubt.
+fn title(rule: &Rule, page: &Page<'_>) -> String {
+    let title = page.say(&rule.worst.title);
+    let code = rule.worst.code;
+    let confidence = labels::confidence(rule.worst.confidence).map(|words| page.say(&words));
+    match (page.language(), confidence) {
+        (Language::English, None) => format!("{title} ({code})"),
+        (Language::English, Some(confidence)) => format!("{title} ({code}; {confidence})"),
+        (Language::Japanese, None) => format!("{title}（{code}）"),
+        (Language::Japanese, Some(confidence)) => format!("{title}（{code}、{confidence}）"),
+    }
+}
+
+/// The cures, the most needed first. A cure may hold several lines, which stay apart.
+fn print_fixes<'a>(
+    rule: &Rule,
+    page: &mut Page<'_>,
+    label: &dyn Fn(&'a str) -> Label<'a>,
+    word: &'a str,
+) {
+    let mut fixes: Vec<&(Text, u64)> = rule.fixes.iter().collect();
+    fixes.sort_by(|left, right| {
+        right
+            .1
+            .cmp(&left.1)
+            .then_with(|| left.0.en.cmp(&right.0.en))
+    });
+    let mut next_word = word;
+    for (fix, _) in fixes.iter().take(PRINTED_FIXES_MAX) {
+        for line in fix.in_language(page.language()).lines() {
+            page.labelled(&label(next_word), Ink::Plain, &escape_for_terminal(line));
+            next_word = "";
+        }
+    }
+    if fixes.len() > PRINTED_FIXES_MAX {
+        let words = page.pick(
+            "other endpoints need other changes: `memsweep check` them one by one",
+            "残りは別の変更が必要です。`memsweep check` で個別に確認してください",
+        );
+        page.labelled(&label(""), Ink::Faint, words);
+    }
+}
+
+fn print_note(rule: &Rule, page: &mut Page<'_>) {
+    let endpoints = endpoints(rule, page);
+    let text = format!("{}{}{endpoints}", title(rule, page), page.pick(": ", "："));
+    page.labelled(&bullet(), Ink::Plain, &text);
+    if page.verbose() {
+        let label = Label {
+            indent: 5,
+            text: "",
+            columns: 0,
+            ink: Ink::Plain,
+        };
+        for line in rule.worst.evidence.iter().take(EVIDENCE_VERBOSE_MAX) {
+            let line = page.say(line);
+            page.labelled(&label, Ink::Faint, &line);
+        }
+    }
+}
+
+/// The endpoints that have it: the first few by name.
+fn endpoints(rule: &Rule, page: &Page<'_>) -> String {
+    let comma = page.pick(", ", "、");
+    let named = rule
+        .endpoints
+        .first
+        .iter()
+        .map(|one| escape_for_terminal(&one.to_string()));
+    let named = named.collect::<Vec<_>>().join(comma);
+    match rule.endpoints.unnamed() {
+        0 => named,
+        rest => format!("{named}{comma}{}", and_more(rest, page)),
+    }
+}
+
+fn and_more(count: u64, page: &Page<'_>) -> String {
+    match page.language() {
+        Language::English => format!("and {} more", grouped(count)),
+        Language::Japanese => format!("ほか {} 件", grouped(count)),
+    }
+}
+
+fn bullet() -> Label<'static> {
+    Label {
+        indent: 2,
+        text: "-",
+        columns: 1,
+        ink: Ink::Faint,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_few_are_the_same_in_every_order_of_arrival() {
+        for arrival in [[1, 2, 3, 4, 5], [5, 4, 3, 2, 1], [3, 1, 5, 2, 4]] {
+            let mut named = Named::new();
+            for one in arrival {
+                named.add(one, 3);
+            }
+            assert_eq!(named.first, [1, 2, 3]);
+            assert_eq!(named.unnamed(), 2);
+        }
+    }
+}

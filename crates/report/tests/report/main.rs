@@ -1,0 +1,32 @@
+//! The writers as their callers use them: whole runs in, whole documents out.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod fixture;
+mod golden;
+mod laws;
+mod nmap;
+
+use fixture::Run;
+use model::Language;
+use report::{Format, Style, TextOptions, writer};
+
+fn options(style: Style, language: Language, width_columns: usize) -> TextOptions {
+    TextOptions {
+        width_columns,
+        color: false,
+        language,
+        style,
+        verbose: false,
+    }
+}
+
+fn render(format: Format, options: &TextOptions, run: &Run) -> String {
+    let mut report = writer(format, options);
+    let mut out = Vec::new();
+    report.run(&run.run, &mut out);
+    for record in &run.records {
+        report.record(record, &mut out);
+    }
+    report.summary(&run.summary, &mut out);
+    String::from_utf8(out).unwrap()
+}

@@ -1,0 +1,158 @@
+//! ICMP errors, read from a socket's error queue (ip(7) IP_RECVERR, ipv6(7) IPV6_RECVERR).
+//!
+//! The queue tells for whom the failed packet was meant and which router or host complained, which
+//! an `errno` alone does not. It needs no privilege and no descriptor for each target.
+
+use std::io::IoSliceMut;
+use std::net::IpAddr;
+use std::os::fd::RawFd;
+
+use model::{Contact, IcmpError, Refusal};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
+
+use crate::address::Peer;
+
+/// `SO_EE_ORIGIN_ICMP` and `SO_EE_ORIGIN_ICMP6` of linux/errqueue.h.
+const ORIGIN_ICMP: u8 = 2;
+const ORIGIN_ICMP6: u8 = 3;
+/// ICMP destination unreachable (RFC 792) and ICMPv6 destination unreachable (RFC 4443).
+const ICMP_UNREACHABLE: u8 = 3;
+const ICMP6_UNREACHABLE: u8 = 1;
+
+/// One entry of an error queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueuedError {
+    /// Whom the packet was meant for.
+    pub(crate) peer: Option<Peer>,
+    pub(crate) errno: i32,
+    pub(crate) icmp: Option<IcmpError>,
+}
+
+/// Takes one entry from the queue; `None` when it is empty.
+pub(crate) fn take_error(fd: RawFd, scratch: &mut [u8]) -> Option<QueuedError> {
+    let mut control = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
+    let mut slices = [IoSliceMut::new(scratch)];
+    let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+    let message = recvmsg::<SockaddrStorage>(fd, &mut slices, Some(&mut control), flags).ok()?;
+    let peer = message.address.as_ref().and_then(Peer::of_kernel);
+    let mut queued = QueuedError {
+        peer,
+        errno: 0,
+        icmp: None,
+    };
+    for entry in message.cmsgs().ok()? {
+        let (error, from) = match entry {
+            ControlMessageOwned::Ipv4RecvErr(error, from) => {
+                let from = from.map(|from| IpAddr::from(from.sin_addr.s_addr.to_ne_bytes()));
+                (error, from)
+            }
+            ControlMessageOwned::Ipv6RecvErr(error, from) => {
+                (error, from.map(|from| IpAddr::from(from.sin6_addr.s6_addr)))
+            }
+            _ => continue,
+        };
+        queued.errno = i32::try_from(error.ee_errno).unwrap_or(0);
+        if matches!(error.ee_origin, ORIGIN_ICMP | ORIGIN_ICMP6) {
+            let from = from.filter(|from| !from.is_unspecified());
+            queued.icmp = Some(IcmpError {
+                from,
+                kind: error.ee_type,
+                code: error.ee_code,
+            });
+        }
+    }
+    Some(queued)
+}
+
+/// What an ICMP error says about the endpoint.
+pub(crate) fn contact_of_icmp(icmp: IcmpError, ipv6: bool) -> Option<Contact> {
+    if ipv6 {
+        if icmp.kind != ICMP6_UNREACHABLE {
+            return None;
+        }
+        return Some(match icmp.code {
+            4 => Contact::Refused(Refusal::PortUnreachable(icmp)),
+            1 | 5 | 6 => Contact::Prohibited(Some(icmp)),
+            _ => Contact::Unreachable(Some(icmp)),
+        });
+    }
+    if icmp.kind != ICMP_UNREACHABLE {
+        return None;
+    }
+    match icmp.code {
+        3 => Some(Contact::Refused(Refusal::PortUnreachable(icmp))),
+        // RFC 1812 section 5.2.7.1: network, host or communication prohibited.
+        9 | 10 | 13 => Some(Contact::Prohibited(Some(icmp))),
+        // Protocol unreachable: the host is there and knows no such transport.
+        2 => Some(Contact::Prohibited(Some(icmp))),
+        // Fragmentation needed says nothing about the port.
+        4 => None,
+        _ => Some(Contact::Unreachable(Some(icmp))),
+    }
+}
+
+/// What an error of our own `connect` or `sendto` says, where no ICMP error explains it.
+pub(crate) fn contact_of_errno(errno: Errno) -> Contact {
+    match errno {
+        Errno::ECONNREFUSED => Contact::Refused(Refusal::Reset),
+        Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::EHOSTDOWN | Errno::ENONET => {
+            Contact::Unreachable(None)
+        }
+        // EACCES: a broadcast address, or this machine's own firewall; EPERM: the latter.
+        Errno::EACCES | Errno::EPERM => Contact::Prohibited(None),
+        Errno::ETIMEDOUT | Errno::EAGAIN => Contact::Silent,
+        other => Contact::Failed(other.desc().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_follow_the_rfcs() {
+        let icmp = |kind, code| IcmpError {
+            from: None,
+            kind,
+            code,
+        };
+        let named = |contact: Option<Contact>| match contact {
+            Some(Contact::Refused(_)) => "refused",
+            Some(Contact::Prohibited(_)) => "prohibited",
+            Some(Contact::Unreachable(_)) => "unreachable",
+            Some(_) => "else",
+            None => "nothing",
+        };
+        for (kind, code, expected) in [
+            (3, 3, "refused"),
+            (3, 13, "prohibited"),
+            (3, 10, "prohibited"),
+            (3, 9, "prohibited"),
+            (3, 1, "unreachable"),
+            (3, 0, "unreachable"),
+            (3, 4, "nothing"),
+            (11, 0, "nothing"),
+        ] {
+            assert_eq!(
+                named(contact_of_icmp(icmp(kind, code), false)),
+                expected,
+                "{kind}/{code}"
+            );
+        }
+        for (kind, code, expected) in [
+            (1, 4, "refused"),
+            (1, 1, "prohibited"),
+            (1, 0, "unreachable"),
+            (1, 3, "unreachable"),
+            (3, 0, "nothing"),
+        ] {
+            assert_eq!(
+                named(contact_of_icmp(icmp(kind, code), true)),
+                expected,
+                "v6 {kind}/{code}"
+            );
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Addresses that share a path and an administrator: a /24 of IPv4, a /64 of IPv6.
+//!
+//! Also the place where a network is noticed that accepts every TCP connection: a SYN proxy or
+//! another middlebox answers for hosts that are not there. Interviewing each of them in full would
+//! take hours and find nothing, so after a sample that all stayed mute, the rest of that network is
+//! asked for its version only. A real server behind such a box still answers that.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use targets::AddressRange;
+
+/// How many mute strangers make a network suspicious, and how many triages run in it at once until
+/// that is decided.
+pub(crate) const SAMPLE: u64 = 16;
+
+/// A /24 of IPv4 or a /64 of IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Neighbourhood {
+    /// The first three octets.
+    V4(u32),
+    /// The first 64 bits.
+    V6(u64),
+}
+
+impl Neighbourhood {
+    /// Where an address lives.
+    pub fn of(ip: IpAddr) -> Neighbourhood {
+        match ip {
+            IpAddr::V4(ip) => Neighbourhood::V4(u32::from(ip) >> 8),
+            IpAddr::V6(ip) => Neighbourhood::V6((u128::from(ip) >> 64) as u64),
+        }
+    }
+
+    /// Its addresses.
+    pub fn range(self) -> AddressRange {
+        let (first, last) = match self {
+            Neighbourhood::V4(prefix) => (
+                IpAddr::V4(Ipv4Addr::from(prefix << 8)),
+                IpAddr::V4(Ipv4Addr::from((prefix << 8) | 0xff)),
+            ),
+            Neighbourhood::V6(prefix) => {
+                let first = u128::from(prefix) << 64;
+                (
+                    IpAddr::V6(Ipv6Addr::from(first)),
+                    IpAddr::V6(Ipv6Addr::from(first | u128::from(u64::MAX))),
+                )
+            }
+        };
+        AddressRange { first, last }
+    }
+}
+
+/// What is known of one neighbourhood, and the connections that wait for it to be known.
+#[derive(Debug)]
+pub(crate) struct Acceptance<Waiting, Held> {
+    pub(crate) accepted: u64,
+    pub(crate) sampled: u64,
+    /// Full triages under way.
+    pub(crate) talking: u64,
+    /// Triages that ended with a mute stranger.
+    mute: u64,
+    /// Triages that ended with somebody who spoke.
+    spoke: u64,
+    /// Refusals seen since the first acceptance.
+    refused: u64,
+    pub(crate) waiting: VecDeque<Waiting>,
+    /// Results of mute strangers, kept back until it is known whether a middlebox speaks for all.
+    pub(crate) held: Vec<Held>,
+}
+
+impl<Waiting, Held> Default for Acceptance<Waiting, Held> {
+    fn default() -> Self {
+        Acceptance {
+            accepted: 0,
+            sampled: 0,
+            talking: 0,
+            mute: 0,
+            spoke: 0,
+            refused: 0,
+            waiting: VecDeque::new(),
+            held: Vec::new(),
+        }
+    }
+}
+
+impl<Waiting, Held> Acceptance<Waiting, Held> {
+    pub(crate) fn talk_ended(&mut self, mute: bool) {
+        if mute {
+            self.mute += 1
+        } else {
+            self.spoke += 1
+        }
+    }
+
+    /// Whether something here accepts for everybody: a whole sample was mute, and next to nobody
+    /// spoke or refused.
+    pub(crate) fn accepts_everything(&self) -> bool {
+        self.mute >= SAMPLE && (self.spoke + self.refused) * 10 <= self.mute
+    }
+
+    /// Whether a whole sample has been heard.
+    pub(crate) fn is_decided(&self) -> bool {
+        self.mute + self.spoke >= SAMPLE
+    }
+
+    /// Whether another full triage may begin now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.talking < SAMPLE || (self.is_decided() && self.spoke > 0)
+    }
+}
+
+/// The neighbourhoods in which anything accepted.
+pub(crate) type Neighbourhoods<Waiting, Held> = HashMap<Neighbourhood, Acceptance<Waiting, Held>>;
+
+/// Counts a refusal, which only matters where something has accepted.
+pub(crate) fn count_refusal<Waiting, Held>(
+    neighbourhoods: &mut Neighbourhoods<Waiting, Held>,
+    ip: IpAddr,
+) {
+    if neighbourhoods.is_empty() {
+        return;
+    }
+    if let Some(acceptance) = neighbourhoods.get_mut(&Neighbourhood::of(ip)) {
+        acceptance.refused += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acceptance(mute: u64, spoke: u64, refused: u64) -> Acceptance<(), ()> {
+        Acceptance {
+            mute,
+            spoke,
+            refused,
+            ..Acceptance::default()
+        }
+    }
+
+    #[test]
+    fn a_network_is_suspicious_only_if_nearly_all_of_it_is_mute() {
+        assert!(!acceptance(15, 0, 0).accepts_everything());
+        assert!(acceptance(16, 0, 0).accepts_everything());
+        assert!(acceptance(16, 1, 0).accepts_everything());
+        assert!(!acceptance(16, 2, 0).accepts_everything());
+        assert!(!acceptance(16, 0, 200).accepts_everything());
+    }
+
+    #[test]
+    fn a_neighbourhood_is_a_whole_network() {
+        let place = Neighbourhood::of("10.1.2.3".parse().unwrap());
+        assert_eq!(place.range().first, "10.1.2.0".parse::<IpAddr>().unwrap());
+        assert_eq!(place.range().last, "10.1.2.255".parse::<IpAddr>().unwrap());
+    }
+}

@@ -1,0 +1,557 @@
+//! The loop: send what is due, hear what came, wake who waits.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use interview::Depth;
+use model::{Contact, Dialogue, Ending, Evidence, Impression, Transport};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use targets::{Order, Permit, Permitted};
+
+use crate::address::Peer;
+use crate::cookie::{Cookie, CookieKey};
+use crate::limits::{self, Shares};
+use crate::neighbourhood::{Neighbourhood, Neighbourhoods};
+use crate::pace::Pacer;
+use crate::plan::{
+    AcceptsEverything, Network, Observation, Plan, Progress, Sink, SocketError, Tally,
+    TimeoutPolicy,
+};
+use crate::probes::{Attempt, DatagramProbe, Key, Slab, StreamProbe, Token};
+use crate::round_trip::{LAST_WAIT_MIN, RoundTrips};
+use crate::talks::{DatagramTalk, StreamTalk, WaitingDatagram, WaitingStream};
+use crate::timers::Timers;
+
+/// Sends between two looks at what came. ICMP errors queue up in a socket's receive buffer, so they
+/// must be fetched before it is full.
+const SENDS_PER_TURN: u64 = 64;
+/// Events taken from the kernel at once.
+const EVENTS_PER_TURN: usize = 512;
+/// Longest sleep, so that a stop by the user is noticed.
+const SLEEP_MAX: Duration = Duration::from_millis(50);
+/// How often the sink hears of the progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+/// Bytes read from a socket at once.
+pub(crate) const READ_BYTES: usize = 64 * 1024;
+
+/// The network behind the kernel's ordinary sockets.
+#[derive(Debug, Default)]
+pub struct SocketNetwork;
+
+impl Network for SocketNetwork {
+    fn sweep(
+        &mut self,
+        plan: &Plan,
+        permit: &Permit,
+        sink: &mut dyn Sink,
+    ) -> Result<Tally, SocketError> {
+        Reactor::new(plan, permit, sink)?.run()
+    }
+}
+
+/// Why somebody is to be woken.
+#[derive(Debug)]
+pub(crate) enum Wake {
+    /// This send of a connection attempt has had its time.
+    Stream(Key, u32),
+    /// This send of a datagram has had its time.
+    Datagram(Peer, u32),
+    StreamTalk(Key),
+    DatagramTalk(Key),
+}
+
+/// A result of a mute stranger, held back until its neighbourhood is understood.
+pub(crate) struct Held {
+    target: Permitted,
+    evidence: Evidence,
+}
+
+/// The UDP sockets of the sweep, made when the first target of their family is asked.
+#[derive(Default)]
+pub(crate) struct SweepSockets {
+    pub(crate) ipv4: Vec<OwnedFd>,
+    pub(crate) ipv6: Vec<OwnedFd>,
+}
+
+pub(crate) struct Reactor<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) permit: &'a Permit,
+    sink: &'a mut dyn Sink,
+    epoch: Instant,
+    pub(crate) now: Duration,
+    pub(crate) epoll: Epoll,
+    pub(crate) shares: Shares,
+    pacer: Pacer,
+    pub(crate) trips: RoundTrips,
+    pub(crate) timers: Timers<Wake>,
+    order: Order,
+    order_ended: bool,
+    begun: u64,
+    /// Pairs begun and not ended, with the number of transports still open.
+    open_pairs: BTreeMap<u64, u8>,
+    pub(crate) ready_streams: VecDeque<Key>,
+    pub(crate) ready_datagrams: VecDeque<Peer>,
+    pub(crate) stream_probes: Slab<StreamProbe>,
+    pub(crate) attempts: Slab<Attempt>,
+    /// Attempts in the order they were made, for giving up the oldest when descriptors are short.
+    pub(crate) attempts_by_age: VecDeque<Key>,
+    pub(crate) sweep_sockets: SweepSockets,
+    pub(crate) cookie_key: CookieKey,
+    pub(crate) datagram_probes: HashMap<Peer, DatagramProbe>,
+    pub(crate) by_cookie: HashMap<(bool, Cookie), Peer>,
+    /// Who has answered over UDP already: a duplicate is no late answer.
+    pub(crate) answered: HashSet<Peer>,
+    pub(crate) stream_talks: Slab<StreamTalk>,
+    pub(crate) datagram_talks: Slab<DatagramTalk>,
+    pub(crate) neighbourhoods: Neighbourhoods<WaitingStream, Held>,
+    /// Neighbourhoods with waiting connections.
+    pub(crate) waiting_places: VecDeque<Neighbourhood>,
+    pub(crate) waiting_streams: usize,
+    pub(crate) waiting_datagrams: VecDeque<WaitingDatagram>,
+    pub(crate) tally: Tally,
+    pub(crate) buffer: Vec<u8>,
+    talk_seed: u64,
+    progress_at: Duration,
+}
+
+impl<'a> Reactor<'a> {
+    fn new(
+        plan: &'a Plan,
+        permit: &'a Permit,
+        sink: &'a mut dyn Sink,
+    ) -> Result<Reactor<'a>, SocketError> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
+            .map_err(SocketError::system("epoll_create1"))?;
+        Ok(Reactor {
+            plan,
+            permit,
+            sink,
+            epoch: Instant::now(),
+            now: Duration::ZERO,
+            epoll,
+            shares: limits::descriptors(),
+            pacer: Pacer::new(plan.rate_pps, Duration::ZERO),
+            trips: RoundTrips::default(),
+            timers: Timers::new(),
+            order: plan.order.clone(),
+            order_ended: false,
+            begun: 0,
+            open_pairs: BTreeMap::new(),
+            ready_streams: VecDeque::new(),
+            ready_datagrams: VecDeque::new(),
+            stream_probes: Slab::new(),
+            attempts: Slab::new(),
+            attempts_by_age: VecDeque::new(),
+            sweep_sockets: SweepSockets::default(),
+            cookie_key: CookieKey::default(),
+            datagram_probes: HashMap::new(),
+            by_cookie: HashMap::new(),
+            answered: HashSet::new(),
+            stream_talks: Slab::new(),
+            datagram_talks: Slab::new(),
+            neighbourhoods: Neighbourhoods::new(),
+            waiting_places: VecDeque::new(),
+            waiting_streams: 0,
+            waiting_datagrams: VecDeque::new(),
+            tally: Tally::default(),
+            buffer: vec![0; READ_BYTES],
+            talk_seed: plan.secret,
+            progress_at: Duration::ZERO,
+        })
+    }
+
+    fn run(mut self) -> Result<Tally, SocketError> {
+        let mut events = [EpollEvent::empty(); EVENTS_PER_TURN];
+        loop {
+            self.now = self.epoch.elapsed();
+            let late = self
+                .plan
+                .deadline
+                .is_some_and(|deadline| self.now >= deadline);
+            if late || self.sink.is_stopped() {
+                self.stop();
+                break;
+            }
+            self.fire_timers();
+            self.begin_waiting_talks();
+            self.send_due()?;
+            self.report_progress();
+            if self.is_done() {
+                self.tally.complete = true;
+                break;
+            }
+            let timeout = EpollTimeout::try_from(self.sleep()).unwrap_or(EpollTimeout::ZERO);
+            let count = match self.epoll.wait(&mut events, timeout) {
+                Ok(count) => count,
+                Err(nix::errno::Errno::EINTR) => 0,
+                Err(errno) => return Err(SocketError::system("epoll_wait")(errno)),
+            };
+            self.now = self.epoch.elapsed();
+            for event in &events[..count] {
+                self.handle_event(Token::unpack(event.data()), event.events());
+            }
+        }
+        self.release_held();
+        self.now = self.epoch.elapsed();
+        self.tally.counter = self.counter();
+        self.tally.duration = self.now;
+        self.collect_accepting_networks();
+        Ok(self.tally)
+    }
+
+    fn handle_event(&mut self, token: Token, flags: EpollFlags) {
+        match token {
+            Token::Sweep { ipv6, socket } => self.read_sweep_socket(ipv6, socket, flags),
+            Token::Attempt(key) => self.attempt_ready(key),
+            Token::Stream(key, connection) => self.stream_ready(key, connection, flags),
+            Token::Datagram(key) => self.datagram_ready(key),
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        while let Some(wake) = self.timers.due(self.now) {
+            match wake {
+                Wake::Stream(key, send) => self.stream_timed_out(key, send),
+                Wake::Datagram(peer, send) => self.datagram_timed_out(peer, send),
+                Wake::StreamTalk(key) => self.stream_talk_woken(key),
+                Wake::DatagramTalk(key) => self.datagram_talk_woken(key),
+            }
+        }
+    }
+
+    /// Sends what the rate allows: first what was silent, then new pairs.
+    fn send_due(&mut self) -> Result<(), SocketError> {
+        let mut allowance = self.pacer.allowance(self.now).min(SENDS_PER_TURN);
+        while allowance > 0 {
+            let sent = if let Some(peer) = self.ready_datagrams.pop_front() {
+                self.send_datagram_probe(peer)?
+            } else if let Some(key) = self.ready_streams.pop_front() {
+                if !self.has_descriptor() {
+                    self.ready_streams.push_front(key);
+                    return Ok(());
+                }
+                self.send_stream_probe(key)
+            } else if self.has_room() && self.begin_pair() {
+                continue;
+            } else {
+                return Ok(());
+            };
+            if sent {
+                self.pacer.spend();
+                self.tally.packets_sent += 1;
+                allowance -= 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        self.datagram_probes.len() < limits::UDP_IN_FLIGHT_MAX
+            && self.stream_probes.len() < self.shares.attempts
+            && self.waiting_streams < self.shares.waiting
+            && self.waiting_datagrams.len() < limits::WAITING_MAX
+    }
+
+    /// Takes the next pair of the order; false when there is none.
+    fn begin_pair(&mut self) -> bool {
+        if self.order_ended {
+            return false;
+        }
+        let Some((counter, index)) = self.order.next() else {
+            self.order_ended = true;
+            return false;
+        };
+        let target = self.permit.pair(index);
+        self.begun += 1;
+        let unix = matches!(target.address(), model::Address::Unix(_));
+        let stream = self.plan.tcp || unix;
+        let datagram = self.plan.udp && !unix;
+        self.open_pairs
+            .insert(counter, u8::from(stream) + u8::from(datagram));
+        if stream {
+            let probe = StreamProbe {
+                target: target.clone(),
+                counter,
+                sends: 0,
+                attempts: Vec::new(),
+            };
+            let key = self.stream_probes.insert(probe);
+            self.ready_streams.push_back(key);
+        }
+        if datagram {
+            self.begin_datagram_probe(target, counter);
+        }
+        true
+    }
+
+    fn begin_datagram_probe(&mut self, target: Permitted, counter: u64) {
+        let Some(peer) = Peer::of(target.address(), target.port()) else {
+            let contact = Contact::Failed("no such interface".to_owned());
+            self.conclude(
+                target,
+                Transport::Udp,
+                Some(counter),
+                bare(contact, 0),
+                false,
+            );
+            return;
+        };
+        let probe = DatagramProbe {
+            target,
+            counter,
+            sends: 0,
+            first_sent_at: self.now,
+            last_sent_at: self.now,
+            foreign: None,
+        };
+        self.datagram_probes.insert(peer, probe);
+        self.ready_datagrams.push_back(peer);
+    }
+
+    fn is_done(&self) -> bool {
+        self.order_ended
+            && self.stream_probes.len() == 0
+            && self.datagram_probes.is_empty()
+            && self.stream_talks.len() == 0
+            && self.datagram_talks.len() == 0
+            && self.waiting_streams == 0
+            && self.waiting_datagrams.is_empty()
+    }
+
+    fn sleep(&self) -> Duration {
+        let mut sleep = SLEEP_MAX;
+        if let Some(at) = self.timers.next_at() {
+            sleep = sleep.min(at.saturating_sub(self.now));
+        }
+        if let Some(deadline) = self.plan.deadline {
+            sleep = sleep.min(deadline.saturating_sub(self.now));
+        }
+        let wants_to_send = !self.ready_datagrams.is_empty()
+            || (!self.ready_streams.is_empty() && self.has_descriptor())
+            || (!self.order_ended && self.has_room());
+        if wants_to_send {
+            sleep = sleep.min(self.pacer.wait());
+        }
+        // epoll counts in milliseconds: rounded up, or the loop would spin through the last one.
+        if sleep.is_zero() {
+            sleep
+        } else {
+            Duration::from_millis(sleep.as_micros().div_ceil(1_000) as u64)
+        }
+    }
+
+    /// How long to wait after this send of a probe.
+    pub(crate) fn wait_after(&self, target: &Permitted, send: u32) -> Duration {
+        let wait = match self.plan.timeout {
+            TimeoutPolicy::Fixed(wait) => return wait,
+            TimeoutPolicy::Adaptive => target.address().ip().map_or(LAST_WAIT_MIN, |ip| {
+                self.trips.timeout(Neighbourhood::of(ip))
+            }),
+        };
+        if send > self.plan.retries {
+            wait.max(LAST_WAIT_MIN)
+        } else {
+            wait
+        }
+    }
+
+    pub(crate) fn depth(&self) -> Depth {
+        self.plan.depth
+    }
+
+    /// A seed for one interview, from the run's secret.
+    pub(crate) fn next_seed(&mut self) -> u64 {
+        self.talk_seed = self
+            .talk_seed
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(1);
+        self.talk_seed ^ (self.talk_seed >> 29)
+    }
+
+    /// Hands an endpoint's evidence over. `counter` is `None` where the pair was ended before.
+    pub(crate) fn conclude(
+        &mut self,
+        target: Permitted,
+        transport: Transport,
+        counter: Option<u64>,
+        evidence: Evidence,
+        late: bool,
+    ) {
+        if let Some(counter) = counter {
+            self.end_transport(counter);
+        }
+        self.sink.observed(Observation {
+            target,
+            transport,
+            evidence,
+            late,
+        });
+    }
+
+    /// Keeps a mute stranger's evidence back, so that a middlebox makes one line and not hundreds.
+    pub(crate) fn hold(
+        &mut self,
+        place: Neighbourhood,
+        target: Permitted,
+        counter: u64,
+        evidence: Evidence,
+    ) {
+        self.end_transport(counter);
+        self.neighbourhoods
+            .entry(place)
+            .or_default()
+            .held
+            .push(Held { target, evidence });
+        self.release_if_decided(place);
+    }
+
+    pub(crate) fn release_if_decided(&mut self, place: Neighbourhood) {
+        let Some(acceptance) = self.neighbourhoods.get_mut(&place) else {
+            return;
+        };
+        if !acceptance.is_decided() {
+            return;
+        }
+        let everything = acceptance.accepts_everything();
+        for mut held in std::mem::take(&mut acceptance.held) {
+            if everything && let Some(dialogue) = held.evidence.dialogue.as_mut() {
+                dialogue.ending = Ending::Sampled;
+            }
+            self.conclude(held.target, Transport::Tcp, None, held.evidence, false);
+        }
+    }
+
+    fn release_held(&mut self) {
+        let places: Vec<Neighbourhood> = self.neighbourhoods.keys().copied().collect();
+        for place in places {
+            let held = match self.neighbourhoods.get_mut(&place) {
+                Some(acceptance) => std::mem::take(&mut acceptance.held),
+                None => Vec::new(),
+            };
+            for held in held {
+                self.conclude(held.target, Transport::Tcp, None, held.evidence, false);
+            }
+        }
+    }
+
+    fn end_transport(&mut self, counter: u64) {
+        if let Some(open) = self.open_pairs.get_mut(&counter) {
+            *open -= 1;
+            if *open == 0 {
+                self.open_pairs.remove(&counter);
+            }
+        }
+    }
+
+    fn counter(&self) -> u64 {
+        self.open_pairs
+            .keys()
+            .next()
+            .copied()
+            .unwrap_or_else(|| self.order.counter())
+    }
+
+    fn report_progress(&mut self) {
+        if self.now < self.progress_at {
+            return;
+        }
+        self.progress_at = self.now + PROGRESS_INTERVAL;
+        let progress = Progress {
+            elapsed: self.now,
+            begun: self.begun,
+            pairs: self.order.len(),
+            counter: self.counter(),
+            packets_sent: self.tally.packets_sent,
+            packets_received: self.tally.packets_received,
+            interviews: (self.stream_talks.len()
+                + self.datagram_talks.len()
+                + self.waiting_streams
+                + self.waiting_datagrams.len()) as u64,
+        };
+        self.sink.progress(&progress);
+    }
+
+    /// Ends everything under way and keeps what is known of it.
+    fn stop(&mut self) {
+        // What is unanswered stays in `open_pairs`, so that a resumed run asks it again.
+        self.tally.counter = self.counter();
+        let resume_at = self.tally.counter;
+        for key in self.stream_talks.keys() {
+            self.stop_stream_talk(key);
+        }
+        for key in self.datagram_talks.keys() {
+            self.stop_datagram_talk(key);
+        }
+        for place in self.neighbourhoods.keys().copied().collect::<Vec<_>>() {
+            let waiting = match self.neighbourhoods.get_mut(&place) {
+                Some(acceptance) => std::mem::take(&mut acceptance.waiting),
+                None => continue,
+            };
+            for waiting in waiting {
+                self.give_up(waiting.target, Transport::Tcp);
+            }
+        }
+        for waiting in std::mem::take(&mut self.waiting_datagrams) {
+            self.give_up(waiting.target, Transport::Udp);
+        }
+        for key in self.stream_probes.keys() {
+            if let Some(probe) = self.stream_probes.remove(key) {
+                let transport = transport_of(&probe.target);
+                self.give_up(probe.target, transport);
+            }
+        }
+        for (_, probe) in std::mem::take(&mut self.datagram_probes) {
+            self.give_up(probe.target, Transport::Udp);
+        }
+        self.open_pairs.insert(resume_at, 1);
+    }
+
+    fn give_up(&mut self, target: Permitted, transport: Transport) {
+        self.conclude(target, transport, None, bare(Contact::Unfinished, 0), false);
+    }
+
+    fn collect_accepting_networks(&mut self) {
+        let mut networks: Vec<AcceptsEverything> = self
+            .neighbourhoods
+            .iter()
+            .filter(|(_, acceptance)| acceptance.accepts_everything())
+            .map(|(place, acceptance)| AcceptsEverything {
+                network: place.range(),
+                accepted: acceptance.accepted,
+                sampled: acceptance.sampled,
+            })
+            .collect();
+        networks.sort_by_key(|network| network.network.first);
+        self.tally.accepts_everything = networks;
+    }
+
+    pub(crate) fn register(&self, fd: &OwnedFd, flags: EpollFlags, token: Token) -> bool {
+        self.epoll
+            .add(fd, EpollEvent::new(flags, token.pack()))
+            .is_ok()
+    }
+}
+
+/// Evidence of an endpoint that said nothing.
+pub(crate) fn bare(contact: Contact, attempts: u32) -> Evidence {
+    Evidence::without_dialogue(contact, attempts, None)
+}
+
+/// TCP, unless the target is a unix socket.
+pub(crate) fn transport_of(target: &Permitted) -> Transport {
+    match target.address() {
+        model::Address::Unix(_) => Transport::Unix,
+        model::Address::Ip(_) | model::Address::Zoned(..) => Transport::Tcp,
+    }
+}
+
+/// Whether a dialogue ended without the peer having said anything at all.
+pub(crate) fn is_mute(dialogue: &Dialogue) -> bool {
+    dialogue.executed.is_empty()
+        && dialogue.auth == model::Auth::Unknown
+        && matches!(
+            dialogue.impression,
+            Some(Impression::Mute | Impression::Reset | Impression::Closed)
+        )
+}

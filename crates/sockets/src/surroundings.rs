@@ -1,0 +1,98 @@
+//! This machine's place in the network: names, its own addresses, its private networks.
+
+use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
+
+use model::{AddressKind, Vantage};
+use nix::ifaddrs::getifaddrs;
+use targets::AddressRange;
+
+use crate::address::Peer;
+use crate::plan::SocketError;
+
+/// Networks of interfaces are scanned by `local` up to this many addresses each (a /16).
+const LOCAL_ADDRESSES_MAX: u128 = 1 << 16;
+
+/// Resolves a host name, once; the first address of the system's resolver counts.
+///
+/// # Errors
+///
+/// If the name has no address, with the resolver's reason.
+pub fn resolve(name: &str) -> Result<IpAddr, SocketError> {
+    let failed = |reason: String| SocketError::Resolve {
+        name: name.to_owned(),
+        reason,
+    };
+    let mut addresses = (name, 0)
+        .to_socket_addrs()
+        .map_err(|error| failed(error.to_string()))?;
+    let first = addresses
+        .next()
+        .ok_or_else(|| failed("no address".to_owned()))?;
+    Ok(model::canonical_ip(first.ip()))
+}
+
+/// The private IPv4 networks that this machine is on: RFC 1918, link-local ones left out, at most a
+/// /16 each (of a larger one, the /16 around the own address).
+pub fn local_networks() -> Vec<AddressRange> {
+    let mut networks = Vec::new();
+    let Ok(interfaces) = getifaddrs() else {
+        return networks;
+    };
+    for interface in interfaces {
+        let address = interface
+            .address
+            .as_ref()
+            .and_then(|address| address.as_sockaddr_in());
+        let mask = interface
+            .netmask
+            .as_ref()
+            .and_then(|mask| mask.as_sockaddr_in());
+        let (Some(address), Some(mask)) = (address, mask) else {
+            continue;
+        };
+        let ip = address.ip();
+        if AddressKind::of(IpAddr::V4(ip)) != AddressKind::Private {
+            continue;
+        }
+        let widest = !(LOCAL_ADDRESSES_MAX as u32 - 1);
+        let mask = u32::from(mask.ip()) | widest;
+        let network = u32::from(ip) & mask;
+        let range = AddressRange {
+            first: IpAddr::V4(network.into()),
+            last: IpAddr::V4((network | !mask).into()),
+        };
+        if !networks.contains(&range) {
+            networks.push(range);
+        }
+    }
+    networks
+}
+
+/// Where questions to this address are asked from: our own address and its interface. Nothing is
+/// sent: connecting a UDP socket only looks up the route.
+pub fn vantage(towards: Option<IpAddr>) -> Vantage {
+    let source = towards.and_then(source_towards);
+    let interface = source.and_then(interface_of);
+    Vantage {
+        source: source.map(|ip| ip.to_string()),
+        interface,
+        engine: "socket".to_owned(),
+    }
+}
+
+fn source_towards(ip: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr = match ip {
+        IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((ip, 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+fn interface_of(ip: IpAddr) -> Option<String> {
+    getifaddrs().ok()?.find_map(|interface| {
+        let own = interface.address.as_ref().and_then(Peer::of_kernel)?;
+        (own.ip == ip).then_some(interface.interface_name)
+    })
+}

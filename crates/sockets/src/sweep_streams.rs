@@ -1,0 +1,348 @@
+//! The sweep over TCP: connection attempts, several for one target if the first stays silent.
+//!
+//! An attempt whose time is up is not closed but kept beside the next one, as long as descriptors
+//! last: a late SYN-ACK is as good as an early one.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use model::{Address, Contact, Evidence};
+use nix::errno::Errno;
+use nix::sys::epoll::EpollFlags;
+use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr, SocketError as PendingError};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrLike, UnixAddr, connect, getsockopt, setsockopt,
+    socket,
+};
+use targets::Permitted;
+
+use crate::address::Peer;
+use crate::icmp::{contact_of_errno, contact_of_icmp, take_error};
+use crate::limits::ATTEMPTS_MIN;
+use crate::neighbourhood::{Neighbourhood, count_refusal};
+use crate::probes::{Attempt, Key, StreamProbe, Token};
+use crate::reactor::{Reactor, Wake, bare, transport_of};
+use crate::talks::WaitingStream;
+
+/// How a non-blocking connect began.
+pub(crate) enum Begun {
+    /// Under way (or already open: the first event tells).
+    Pending(OwnedFd),
+    /// Over before it began.
+    Ended(Contact),
+    /// No descriptor was left.
+    NoDescriptor,
+}
+
+/// Begins a non-blocking connection to a permitted target.
+pub(crate) fn begin_connect(target: &Permitted) -> Begun {
+    let (address, port) = (target.address(), target.port());
+    let (family, peer) = match address {
+        Address::Unix(_) => (AddressFamily::Unix, None),
+        Address::Ip(_) | Address::Zoned(..) => match Peer::of(address, port) {
+            Some(peer) if peer.is_ipv6() => (AddressFamily::Inet6, Some(peer)),
+            Some(peer) => (AddressFamily::Inet, Some(peer)),
+            None => return Begun::Ended(Contact::Failed("no such interface".to_owned())),
+        },
+    };
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let fd = match socket(family, SockType::Stream, flags, None) {
+        Ok(fd) => fd,
+        Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
+            return Begun::NoDescriptor;
+        }
+        Err(errno) => return Begun::Ended(contact_of_errno(errno)),
+    };
+    let result = match (&peer, address) {
+        (Some(peer), _) => {
+            // Without the error queue an ICMP error would be known by its errno alone.
+            if peer.is_ipv6() {
+                let _ = setsockopt(&fd, Ipv6RecvErr, &true);
+            } else {
+                let _ = setsockopt(&fd, Ipv4RecvErr, &true);
+            }
+            connect_to(&fd, &peer.kernel())
+        }
+        (None, Address::Unix(path)) => match UnixAddr::new(path.as_path()) {
+            Ok(address) => connect_to(&fd, &address),
+            Err(errno) => Err(errno),
+        },
+        (None, _) => Err(Errno::EAFNOSUPPORT),
+    };
+    match result {
+        Ok(()) | Err(Errno::EINPROGRESS) => match pending_error(&fd) {
+            None => Begun::Pending(fd),
+            Some(errno) => Begun::Ended(contact_of_failure(&fd, errno, peer.as_ref())),
+        },
+        Err(errno) if peer.is_none() => Begun::Ended(contact_of_unix_errno(errno)),
+        Err(errno) => Begun::Ended(contact_of_failure(&fd, errno, peer.as_ref())),
+    }
+}
+
+fn connect_to(fd: &OwnedFd, address: &dyn SockaddrLike) -> Result<(), Errno> {
+    connect(fd.as_raw_fd(), address)
+}
+
+/// The error that ended a connect, if one has.
+pub(crate) fn pending_error(fd: &OwnedFd) -> Option<Errno> {
+    match getsockopt(fd, PendingError) {
+        Ok(0) => None,
+        Ok(code) => Some(Errno::from_raw(code)),
+        Err(errno) => Some(errno),
+    }
+}
+
+/// What ended a connect: the ICMP error in the queue, or else the errno.
+pub(crate) fn contact_of_failure(fd: &OwnedFd, errno: Errno, peer: Option<&Peer>) -> Contact {
+    let mut scratch = [0; 256];
+    let ipv6 = peer.is_some_and(Peer::is_ipv6);
+    take_error(fd.as_raw_fd(), &mut scratch)
+        .and_then(|queued| queued.icmp)
+        .and_then(|icmp| contact_of_icmp(icmp, ipv6))
+        .unwrap_or_else(|| contact_of_errno(errno))
+}
+
+fn contact_of_unix_errno(errno: Errno) -> Contact {
+    match errno {
+        Errno::ECONNREFUSED => Contact::Refused(model::Refusal::NoListener),
+        Errno::ENOENT => Contact::Unreachable(None),
+        Errno::EACCES | Errno::EPERM => Contact::Prohibited(None),
+        other => Contact::Failed(other.desc().to_owned()),
+    }
+}
+
+impl Reactor<'_> {
+    pub(crate) fn has_descriptor(&self) -> bool {
+        self.attempts.len() < self.shares.attempts || self.has_superseded_attempt()
+    }
+
+    /// Whether an attempt could be given up because its target has a newer one.
+    fn has_superseded_attempt(&self) -> bool {
+        self.attempts.len() > self.stream_probes.len()
+    }
+
+    /// Makes one connection attempt; false if none could be made now.
+    pub(crate) fn send_stream_probe(&mut self, key: Key) -> bool {
+        if self.attempts.len() >= self.shares.attempts {
+            self.give_up_oldest_attempt();
+        }
+        let Some(probe) = self.stream_probes.find(key) else {
+            return false;
+        };
+        probe.sends += 1;
+        let send = probe.sends;
+        let target = probe.target.clone();
+        match begin_connect(&target) {
+            Begun::Pending(fd) => {
+                let attempt = Attempt {
+                    fd,
+                    probe: key,
+                    sent_at: self.now,
+                };
+                let attempt_key = self.attempts.insert(attempt);
+                if let Some(probe) = self.stream_probes.find(key) {
+                    probe.attempts.push(attempt_key);
+                }
+                self.attempts_by_age.push_back(attempt_key);
+                if let Some(attempt) = self.attempts.find(attempt_key) {
+                    let token = Token::Attempt(attempt_key).pack();
+                    let event = nix::sys::epoll::EpollEvent::new(EpollFlags::EPOLLOUT, token);
+                    // Without a registration the time-out ends the attempt.
+                    let _ = self.epoll.add(&attempt.fd, event);
+                }
+                let wait = self.wait_after(&target, send);
+                self.timers.set(self.now + wait, Wake::Stream(key, send));
+                true
+            }
+            Begun::Ended(contact) => {
+                self.end_stream_probe(key, contact);
+                true
+            }
+            Begun::NoDescriptor => {
+                if let Some(probe) = self.stream_probes.find(key) {
+                    probe.sends -= 1;
+                }
+                self.adapt_to_descriptors(key);
+                false
+            }
+        }
+    }
+
+    /// The system grants fewer descriptors than it promised: do with those that work.
+    fn adapt_to_descriptors(&mut self, key: Key) {
+        let held = self.attempts.len();
+        if held < ATTEMPTS_MIN && self.stream_talks.len() == 0 && self.datagram_talks.len() == 0 {
+            let contact = Contact::Failed("no file descriptor left on this machine".to_owned());
+            self.end_stream_probe(key, contact);
+            return;
+        }
+        self.shares.attempts = held.max(ATTEMPTS_MIN);
+        self.ready_streams.push_front(key);
+    }
+
+    /// Closes the oldest attempt of a target that has a newer one.
+    fn give_up_oldest_attempt(&mut self) {
+        for _ in 0..self.attempts_by_age.len() {
+            let Some(oldest) = self.attempts_by_age.pop_front() else {
+                return;
+            };
+            let Some(owner) = self.attempts.find(oldest).map(|attempt| attempt.probe) else {
+                continue;
+            };
+            match self.stream_probes.find(owner) {
+                Some(probe) if probe.attempts.last() == Some(&oldest) => {
+                    // The newest attempt of its target keeps its place.
+                    self.attempts_by_age.push_back(oldest);
+                }
+                Some(probe) => {
+                    probe.attempts.retain(|attempt| *attempt != oldest);
+                    self.attempts.remove(oldest);
+                    return;
+                }
+                None => {
+                    self.attempts.remove(oldest);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The kernel has news of an attempt: it is open, or it failed.
+    pub(crate) fn attempt_ready(&mut self, key: Key) {
+        let Some(attempt) = self.attempts.find(key) else {
+            return;
+        };
+        let probe_key = attempt.probe;
+        let rtt = self.now.saturating_sub(attempt.sent_at);
+        match pending_error(&attempt.fd) {
+            None => {
+                let Some(attempt) = self.attempts.remove(key) else {
+                    return;
+                };
+                let _ = self.epoll.delete(&attempt.fd);
+                self.tally.packets_received += 1;
+                let Some(probe) = self.remove_stream_probe(probe_key) else {
+                    return;
+                };
+                self.measured(&probe, rtt);
+                self.accepted(probe, attempt.fd, rtt);
+            }
+            Some(errno) => {
+                let Some(attempt) = self.attempts.remove(key) else {
+                    return;
+                };
+                let peer = self
+                    .stream_probes
+                    .find(probe_key)
+                    .and_then(|probe| Peer::of(probe.target.address(), probe.target.port()));
+                let contact = contact_of_failure(&attempt.fd, errno, peer.as_ref());
+                if contact == Contact::Silent {
+                    // The kernel gave up; our own timer decides whether to ask again.
+                    return;
+                }
+                if let (Contact::Refused(_), Some(peer)) = (&contact, peer) {
+                    self.trips.measured(Neighbourhood::of(peer.ip), rtt);
+                }
+                self.end_stream_probe(probe_key, contact);
+            }
+        }
+    }
+
+    pub(crate) fn stream_timed_out(&mut self, key: Key, send: u32) {
+        let Some(probe) = self.stream_probes.find(key) else {
+            return;
+        };
+        if probe.sends != send {
+            return;
+        }
+        if probe.sends > self.plan.retries {
+            self.end_stream_probe(key, Contact::Silent);
+        } else {
+            self.ready_streams.push_back(key);
+        }
+    }
+
+    fn measured(&mut self, probe: &StreamProbe, rtt: std::time::Duration) {
+        if let Some(ip) = probe.target.address().ip() {
+            self.trips.measured(Neighbourhood::of(ip), rtt);
+        }
+    }
+
+    /// Takes a probe out, with all its attempts.
+    fn remove_stream_probe(&mut self, key: Key) -> Option<StreamProbe> {
+        let probe = self.stream_probes.remove(key)?;
+        for attempt in &probe.attempts {
+            self.attempts.remove(*attempt);
+        }
+        // The list by age would otherwise grow with the run.
+        while self.attempts_by_age.len() > self.attempts.len() * 2 + 64 {
+            match self.attempts_by_age.pop_front() {
+                Some(oldest) if self.attempts.find(oldest).is_some() => {
+                    self.attempts_by_age.push_back(oldest);
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        Some(probe)
+    }
+
+    fn end_stream_probe(&mut self, key: Key, contact: Contact) {
+        let Some(probe) = self.remove_stream_probe(key) else {
+            return;
+        };
+        let heard = matches!(
+            contact,
+            Contact::Refused(_) | Contact::Prohibited(Some(_)) | Contact::Unreachable(Some(_))
+        );
+        if heard {
+            self.tally.packets_received += 1;
+        }
+        if let (Contact::Refused(_), Some(ip)) = (&contact, probe.target.address().ip()) {
+            count_refusal(&mut self.neighbourhoods, ip);
+        }
+        let transport = transport_of(&probe.target);
+        let evidence = bare(contact, probe.sends);
+        self.conclude(
+            probe.target,
+            transport,
+            Some(probe.counter),
+            evidence,
+            false,
+        );
+    }
+
+    /// A connection is open: it waits for its interview, which may begin at once.
+    fn accepted(&mut self, probe: StreamProbe, fd: OwnedFd, rtt: std::time::Duration) {
+        let place = probe.target.address().ip().map(Neighbourhood::of);
+        let waiting = WaitingStream {
+            attempts: probe.sends,
+            counter: probe.counter,
+            target: probe.target,
+            fd,
+            rtt,
+        };
+        let Some(place) = place else {
+            self.begin_stream_talk(waiting, None, self.depth());
+            return;
+        };
+        let acceptance = self.neighbourhoods.entry(place).or_default();
+        acceptance.accepted += 1;
+        acceptance.waiting.push_back(waiting);
+        self.waiting_streams += 1;
+        self.waiting_places.push_back(place);
+    }
+}
+
+/// Evidence of an endpoint that was spoken to.
+pub(crate) fn spoken(
+    attempts: u32,
+    rtt: std::time::Duration,
+    dialogue: model::Dialogue,
+) -> Evidence {
+    Evidence {
+        contact: Contact::Answered,
+        attempts,
+        rtt: Some(rtt),
+        dialogue: Some(Box::new(dialogue)),
+    }
+}

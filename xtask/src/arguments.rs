@@ -1,0 +1,119 @@
+//! What was typed after `cargo xtask`, and what it means. Nothing is done while parsing.
+
+use anyhow::{Result, bail};
+
+use crate::ci::STEPS;
+
+/// The help text.
+pub(crate) const USAGE: &str = "\
+Usage: cargo xtask test [--only STEP] [--no-install]
+       cargo xtask tidy
+
+test   everything CI does, in this order: install, fmt, clippy, tidy, build, test
+         --only STEP    just this step
+         --no-install   leave the system's packages alone
+tidy   the house rules: rooms and edges, banned words, licences, text files";
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Errand {
+    /// Print the help text.
+    Help,
+    /// Run CI.
+    Test(Options),
+    /// Check the house rules.
+    Tidy,
+}
+
+/// Options of `test`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// The one step to run; all if `None`.
+    pub(crate) only: Option<String>,
+    /// Whether to leave the system's packages alone.
+    pub(crate) no_install: bool,
+}
+
+/// Reads the arguments that follow the program's name.
+pub(crate) fn parse(typed: &[String]) -> Result<Errand> {
+    let Some((errand, rest)) = typed.split_first() else {
+        return Ok(Errand::Help);
+    };
+    match (errand.as_str(), rest) {
+        ("help" | "--help" | "-h", _) => Ok(Errand::Help),
+        ("tidy", []) => Ok(Errand::Tidy),
+        ("tidy", [extra, ..]) => bail!("tidy takes no argument, but got `{extra}`"),
+        ("test", options) => parse_options(options).map(Errand::Test),
+        (other, _) => bail!("no errand is called `{other}`"),
+    }
+}
+
+fn parse_options(typed: &[String]) -> Result<Options> {
+    let mut options = Options::default();
+    let mut words = typed.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--no-install" => options.no_install = true,
+            "--only" => {
+                let Some(step) = words.next() else {
+                    bail!("--only needs the name of a step")
+                };
+                if !STEPS.iter().any(|known| known.name == step) {
+                    bail!("no step is called `{step}`");
+                }
+                options.only = Some(step.clone());
+            }
+            other => bail!("test has no option `{other}`"),
+        }
+    }
+    if options.no_install && options.only.as_deref() == Some("install") {
+        bail!("--only install and --no-install leave nothing to do");
+    }
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(typed: &str, expect: Result<Errand, &str>) {
+        let words: Vec<String> = typed.split_whitespace().map(str::to_owned).collect();
+        let result = parse(&words).map_err(|error| error.to_string());
+        assert_eq!(result, expect.map_err(str::to_owned), "{typed}");
+    }
+
+    #[test]
+    fn command_lines_mean_what_they_say() {
+        check("", Ok(Errand::Help));
+        check("--help", Ok(Errand::Help));
+        check("tidy", Ok(Errand::Tidy));
+        check("test", Ok(Errand::Test(Options::default())));
+        let only = Some("clippy".to_owned());
+        check(
+            "test --only clippy --no-install",
+            Ok(Errand::Test(Options {
+                only,
+                no_install: true,
+            })),
+        );
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        check("tidy up", Err("tidy takes no argument, but got `up`"));
+        check("dance", Err("no errand is called `dance`"));
+        check("test --only", Err("--only needs the name of a step"));
+        check("test --only lunch", Err("no step is called `lunch`"));
+        check("test --fast", Err("test has no option `--fast`"));
+        check(
+            "test --only install --no-install",
+            Err("--only install and --no-install leave nothing to do"),
+        );
+    }
+
+    #[test]
+    fn the_help_lists_every_step_in_order() {
+        let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+        assert!(USAGE.contains(&names.join(", ")));
+    }
+}
