@@ -1,13 +1,16 @@
 //! The reports of a run and where they go. Every file is opened before the first packet leaves.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use engine::Event;
 use report::{Format, Report, TextOptions};
 
 use crate::exit::Failure;
+
+/// No record is longer than this.
+const TORN_LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 enum Place {
     Stdout,
@@ -170,16 +173,28 @@ fn open_file(typed: &str, path: &Path, resumed: Option<&Path>) -> Result<Place, 
     } else {
         options.truncate(true)
     };
-    let file = options.open(path).map_err(|error| {
-        Failure::usage(format!(
-            "-o {typed}: cannot write {}: {error}",
-            path.display()
-        ))
-    })?;
+    let failed = |error: io::Error| {
+        Failure::usage(format!("-o {typed}: cannot write {}: {error}", path.display()))
+    };
+    let file = options.open(path).map_err(failed)?;
+    if continues {
+        cut_torn_line(path, &file).map_err(failed)?;
+    }
     Ok(Place::File {
         path: path.to_owned(),
         file,
     })
+}
+
+/// A process that was killed leaves half a line; what follows must not be glued to it.
+fn cut_torn_line(path: &Path, file: &File) -> io::Result<()> {
+    let mut reader = File::open(path)?;
+    let length = reader.seek(SeekFrom::End(0))?;
+    let mut tail = Vec::new();
+    reader.seek(SeekFrom::Start(length.saturating_sub(TORN_LINE_BYTES_MAX)))?;
+    reader.read_to_end(&mut tail)?;
+    let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
+    file.set_len(length - (tail.len() - whole) as u64)
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {

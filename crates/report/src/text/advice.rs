@@ -16,9 +16,9 @@ use crate::words::grouped;
 const NAMED_ENDPOINTS_MAX: usize = 5;
 /// The same when everything is to be shown.
 const NAMED_ENDPOINTS_VERBOSE_MAX: usize = 50;
-/// Different cures kept for a rule, and how many of them are printed.
+/// Different cures kept for a rule, and how many of them are printed when everything is to be shown.
 const KEPT_FIXES_MAX: usize = 16;
-const PRINTED_FIXES_MAX: usize = 3;
+const PRINTED_FIXES_VERBOSE_MAX: usize = 8;
 /// Accepted risks named; the rest are counted.
 const ACCEPTED_MAX: usize = 20;
 /// Lines of evidence when everything is to be shown.
@@ -143,9 +143,11 @@ impl Advice {
         if !to_do.is_empty() {
             page.heading(page.pick("What to do", "対処すること"));
         }
+        let mut printed: Vec<(usize, &Text)> = Vec::new();
         for (index, rule) in to_do.iter().enumerate() {
             page.blank();
-            print_rule(rule, index + 1, page);
+            print_rule(rule, index + 1, &printed, page);
+            printed.push((index + 1, &rule.worst.fix));
         }
         if !to_know.is_empty() {
             page.heading(page.pick("Worth knowing", "参考情報"));
@@ -185,7 +187,8 @@ impl Rule {
     }
 }
 
-fn print_rule(rule: &Rule, number: usize, page: &mut Page<'_>) {
+/// `printed` holds the cures that were printed already, by the numbers of their rules.
+fn print_rule(rule: &Rule, number: usize, printed: &[(usize, &Text)], page: &mut Page<'_>) {
     let words = [
         page.pick("on", "対象"),
         page.pick("because", "根拠"),
@@ -216,10 +219,11 @@ fn print_rule(rule: &Rule, number: usize, page: &mut Page<'_>) {
     };
     let endpoints = endpoints(rule, page);
     page.labelled(&label(on), Ink::Plain, &endpoints);
-    let evidence_max = if page.verbose() {
-        EVIDENCE_VERBOSE_MAX
-    } else {
-        1
+    let evidence_max = match (page.verbose(), rule.worst.severity) {
+        (true, _) => EVIDENCE_VERBOSE_MAX,
+        (false, Severity::High | Severity::Critical) => 1,
+        // What weakens a host is believed without its proof, which `check` shows.
+        (false, Severity::Info | Severity::Low | Severity::Medium) => 0,
     };
     for (index, line) in rule.worst.evidence.iter().take(evidence_max).enumerate() {
         let line = page.say(line);
@@ -235,7 +239,7 @@ fn print_rule(rule: &Rule, number: usize, page: &mut Page<'_>) {
             &line,
         );
     }
-    print_fixes(rule, page, &label, fix);
+    print_fixes(rule, printed, page, &label, fix);
 }
 
 /// What it is, with its code, and how sure it is where that is in doubt.
@@ -251,31 +255,39 @@ fn title(rule: &Rule, page: &Page<'_>) -> String {
     }
 }
 
-/// The cures, the most needed first. A cure may hold several lines, which stay apart.
+/// The cure of the worst instance; all of them where everything is to be shown. A cure may hold
+/// several lines, which stay apart.
 fn print_fixes<'a>(
     rule: &Rule,
+    printed: &[(usize, &Text)],
     page: &mut Page<'_>,
     label: &dyn Fn(&'a str) -> Label<'a>,
     word: &'a str,
 ) {
+    if let Some((number, _)) = printed.iter().find(|(_, fix)| **fix == rule.worst.fix)
+        && !page.verbose()
+    {
+        let words = match page.language() {
+            Language::English => format!("as for {number}"),
+            Language::Japanese => format!("{number} と同じ"),
+        };
+        page.labelled(&label(word), Ink::Plain, &words);
+        return;
+    }
     let mut fixes: Vec<&(Text, u64)> = rule.fixes.iter().collect();
-    fixes.sort_by(|left, right| {
-        right
-            .1
-            .cmp(&left.1)
-            .then_with(|| left.0.en.cmp(&right.0.en))
-    });
+    fixes.sort_by_key(|(fix, count)| (*fix != rule.worst.fix, Reverse(*count), fix.en.clone()));
+    let fixes_max = if page.verbose() { PRINTED_FIXES_VERBOSE_MAX } else { 1 };
     let mut next_word = word;
-    for (fix, _) in fixes.iter().take(PRINTED_FIXES_MAX) {
+    for (fix, _) in fixes.iter().take(fixes_max) {
         for line in fix.in_language(page.language()).lines() {
             page.labelled(&label(next_word), Ink::Plain, &escape_for_terminal(line));
             next_word = "";
         }
     }
-    if fixes.len() > PRINTED_FIXES_MAX {
+    if fixes.len() > fixes_max && rule.worst.severity >= Severity::High {
         let words = page.pick(
-            "other endpoints need other changes: `memsweep check` them one by one",
-            "残りは別の変更が必要です。`memsweep check` で個別に確認してください",
+            "other endpoints may need another wording: `memsweep check ADDRESS` has it",
+            "ほかの対象では書き方が異なることがあります。`memsweep check アドレス` で確認できます",
         );
         page.labelled(&label(""), Ink::Faint, words);
     }

@@ -280,16 +280,6 @@ fn matter(record: &Record, options: &TextOptions) -> String {
     let language = options.language;
     let judgement = &record.judgement;
     let mut clauses = Vec::new();
-    if judgement.only_from_here {
-        clauses.push(
-            pick(
-                language,
-                "seen only from this machine: no alarm",
-                "このマシンからのみ到達可能：警報なし",
-            )
-            .to_owned(),
-        );
-    }
     clauses.extend(record.acceptances.iter().map(|one| accepted(one, language)));
     let reason = judgement.reason.in_language(language);
     match (judgement.verdict, record.evidence.dialogue.as_deref()) {
@@ -304,6 +294,17 @@ fn matter(record: &Record, options: &TextOptions) -> String {
             clauses.push(format!("{verdict}{}{reason}", pick(language, ": ", "：")));
         }
         _ => clauses.push(reason.to_owned()),
+    }
+    // Behind what was found, because a line may be cut; the missing mark says it too.
+    if judgement.only_from_here && judgement.verdict == Verdict::Exposed {
+        clauses.push(
+            pick(
+                language,
+                "seen only from this machine: no alarm",
+                "このマシンからのみ到達可能：警報なし",
+            )
+            .to_owned(),
+        );
     }
     clauses.join(pick(language, "; ", "／"))
 }
@@ -374,9 +375,9 @@ fn openness(dialogue: &Dialogue, transport: Transport, language: Language) -> St
         Some(items) => parts.push(counted(
             language,
             items,
-            "item readable",
-            "items readable",
-            "件のデータが読み取り可能",
+            "item",
+            "items",
+            "件のデータ",
         )),
         None => {}
     }
