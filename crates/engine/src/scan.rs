@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use model::{
-    Address, Contact, Ending, Endpoint, Evidence, Judgement, Record, RunRecord, Severity, Summary,
-    Text, Transport, Verdict, VerdictCounts,
+    Address, Contact, Ending, Endpoint, Evidence, Impression, Judgement, Record, RunRecord,
+    Severity, Summary, Text, Transport, Verdict, VerdictCounts,
 };
 use sockets::{AcceptsEverything, Network, Observation, Plan, Progress, Sink, SocketError};
 use targets::{AddressRange, Permit};
@@ -280,7 +280,10 @@ fn notes_of(networks: &[AcceptsEverything]) -> Vec<Text> {
     let mut stretches: Vec<AcceptsEverything> = Vec::new();
     for network in networks {
         match stretches.last_mut() {
-            Some(last) if follows(last.network.last, network.network.first) => {
+            Some(last)
+                if follows(last.network.last, network.network.first)
+                    && last.impression == network.impression =>
+            {
                 last.network.last = network.network.last;
                 last.accepted += network.accepted;
                 last.sampled += network.sampled;
@@ -305,21 +308,47 @@ fn follows(last: IpAddr, first: IpAddr) -> bool {
 
 fn note_of(stretch: &AcceptsEverything) -> Text {
     let AcceptsEverything {
-        network,
+        network: AddressRange { first, last },
         accepted,
         sampled,
+        impression,
     } = stretch;
-    let AddressRange { first, last } = network;
+    let (en, ja) = behaviour_of(impression);
     Text::new(
         format!(
-            "{first}-{last}: something accepts every TCP connection there and says nothing \
-             ({accepted} accepted), so {sampled} addresses were asked for their version only; \
-             a firewall or SYN proxy answers for them: scan from inside that network"
+            "{first}-{last}: something accepts every TCP connection there and {en} \
+             ({accepted} accepted), so {sampled} of them were asked for their version only; \
+             a firewall, proxy or SYN proxy answers for these addresses: scan from inside that \
+             network"
         ),
         format!(
-            "{first}-{last}: すべてのTCP接続が受け入れられ、応答がありません（{accepted}件）。\
-             {sampled}件にはversionだけを尋ねました。ファイアウォールやSYNプロキシが代わりに応答しています。\
+            "{first}-{last}: すべての TCP 接続が受け入れられ、{ja}（{accepted} 件）。うち {sampled} \
+             件には version だけを尋ねました。ファイアウォールやプロキシが代わりに応答しています。\
              そのネットワークの内側からスキャンしてください"
         ),
     )
+}
+
+/// What all connections of such a network have in common.
+fn behaviour_of(impression: &Impression) -> (String, String) {
+    let both = |en: &str, ja: &str| (en.to_owned(), ja.to_owned());
+    match impression {
+        Impression::Mute => both("says nothing", "何も応答がありません"),
+        Impression::Reset => both("resets it", "すぐにリセットされます"),
+        Impression::Closed => both("closes it", "すぐに閉じられます"),
+        Impression::Http(line)
+        | Impression::Ssh(line)
+        | Impression::Redis(line)
+        | Impression::Text(line) => (
+            format!("always says the same ({line})"),
+            format!("いつも同じ応答（{line}）が返ります"),
+        ),
+        Impression::Echo
+        | Impression::InsideTls(_)
+        | Impression::TlsFailure(_)
+        | Impression::Bytes(_)
+        | Impression::ForeignDatagram(_) => {
+            both("always behaves the same", "いつも同じ応答が返ります")
+        }
+    }
 }

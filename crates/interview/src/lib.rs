@@ -23,6 +23,8 @@ mod datagram;
 mod impression;
 mod options;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use datagram::{DatagramInterview, DatagramOutput};
 pub use impression::impression_of;

@@ -1256,7 +1256,10 @@ impl StreamInterview {
     }
 
     fn finish(&mut self, ending: Ending) {
-        self.dialogue.ending = ending;
+        self.dialogue.ending = match ending {
+            Ending::Complete if self.options.depth == Depth::Sample => Ending::Sampled,
+            ending => ending,
+        };
         self.stage = Stage::Finished;
         if !matches!(
             self.dialogue.auth,

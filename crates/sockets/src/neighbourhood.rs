@@ -2,15 +2,17 @@
 //!
 //! Also the place where a network is noticed that accepts every TCP connection: a SYN proxy or
 //! another middlebox answers for hosts that are not there. Interviewing each of them in full would
-//! take hours and find nothing, so after a sample that all stayed mute, the rest of that network is
-//! asked for its version only. A real server behind such a box still answers that.
+//! take hours and find nothing, so after a sample that all behaved alike (all mute, all the same web
+//! server), the rest of that network is asked for its version only. A real server behind such a box
+//! still answers that.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use model::Impression;
 use targets::AddressRange;
 
-/// How many mute strangers make a network suspicious, and how many triages run in it at once until
+/// How many strangers that are all alike make a network suspicious, and how many triages run in it at once until
 /// that is decided.
 pub(crate) const SAMPLE: u64 = 16;
 
@@ -58,14 +60,17 @@ pub(crate) struct Acceptance<Waiting, Held> {
     pub(crate) sampled: u64,
     /// Full triages under way.
     pub(crate) talking: u64,
-    /// Triages that ended with a mute stranger.
-    mute: u64,
-    /// Triages that ended with somebody who spoke.
-    spoke: u64,
+    /// What the first stranger looked like.
+    pub(crate) impression: Option<Impression>,
+    /// Triages that ended with a stranger who looked like the first.
+    alike: u64,
+    /// Triages that ended with anybody else.
+    apart: u64,
     /// Refusals seen since the first acceptance.
     refused: u64,
     pub(crate) waiting: VecDeque<Waiting>,
-    /// Results of mute strangers, kept back until it is known whether a middlebox speaks for all.
+    /// Results of strangers who are alike, kept back until it is known whether one box answers for
+    /// all of them.
     pub(crate) held: Vec<Held>,
 }
 
@@ -75,8 +80,9 @@ impl<Waiting, Held> Default for Acceptance<Waiting, Held> {
             accepted: 0,
             sampled: 0,
             talking: 0,
-            mute: 0,
-            spoke: 0,
+            impression: None,
+            alike: 0,
+            apart: 0,
             refused: 0,
             waiting: VecDeque::new(),
             held: Vec::new(),
@@ -85,28 +91,35 @@ impl<Waiting, Held> Default for Acceptance<Waiting, Held> {
 }
 
 impl<Waiting, Held> Acceptance<Waiting, Held> {
-    pub(crate) fn talk_ended(&mut self, mute: bool) {
-        if mute {
-            self.mute += 1
+    /// Takes the end of a full triage; returns whether the stranger looked like the first one.
+    pub(crate) fn talk_ended(&mut self, stranger: Option<&Impression>) -> bool {
+        let Some(impression) = stranger else {
+            self.apart += 1;
+            return false;
+        };
+        let alike = *self.impression.get_or_insert_with(|| impression.clone()) == *impression;
+        if alike {
+            self.alike += 1;
         } else {
-            self.spoke += 1
+            self.apart += 1;
         }
+        alike
     }
 
-    /// Whether something here accepts for everybody: a whole sample was mute, and next to nobody
-    /// spoke or refused.
+    /// Whether something here answers for everybody: a whole sample was alike, and next to nobody
+    /// was anything else or refused.
     pub(crate) fn accepts_everything(&self) -> bool {
-        self.mute >= SAMPLE && (self.spoke + self.refused) * 10 <= self.mute
+        self.alike >= SAMPLE && (self.apart + self.refused) * 10 <= self.alike
     }
 
     /// Whether a whole sample has been heard.
     pub(crate) fn is_decided(&self) -> bool {
-        self.mute + self.spoke >= SAMPLE
+        self.alike + self.apart >= SAMPLE
     }
 
     /// Whether another full triage may begin now.
     pub(crate) fn has_room(&self) -> bool {
-        self.talking < SAMPLE || (self.is_decided() && self.spoke > 0)
+        self.talking < SAMPLE || (self.is_decided() && self.apart > 0)
     }
 }
 
@@ -130,22 +143,33 @@ pub(crate) fn count_refusal<Waiting, Held>(
 mod tests {
     use super::*;
 
-    fn acceptance(mute: u64, spoke: u64, refused: u64) -> Acceptance<(), ()> {
+    fn acceptance(alike: u64, apart: u64, refused: u64) -> Acceptance<(), ()> {
         Acceptance {
-            mute,
-            spoke,
+            alike,
+            apart,
             refused,
             ..Acceptance::default()
         }
     }
 
     #[test]
-    fn a_network_is_suspicious_only_if_nearly_all_of_it_is_mute() {
+    fn a_network_is_suspicious_only_if_nearly_all_of_it_is_alike() {
         assert!(!acceptance(15, 0, 0).accepts_everything());
         assert!(acceptance(16, 0, 0).accepts_everything());
         assert!(acceptance(16, 1, 0).accepts_everything());
         assert!(!acceptance(16, 2, 0).accepts_everything());
         assert!(!acceptance(16, 0, 200).accepts_everything());
+    }
+
+    #[test]
+    fn strangers_are_alike_only_if_they_look_the_same() {
+        let mut acceptance = acceptance(0, 0, 0);
+        let web = Impression::Http("HTTP/1.1 400 Bad Request".to_owned());
+        assert!(acceptance.talk_ended(Some(&web)));
+        assert!(acceptance.talk_ended(Some(&web)));
+        assert!(!acceptance.talk_ended(Some(&Impression::Mute)));
+        assert!(!acceptance.talk_ended(None));
+        assert_eq!((acceptance.alike, acceptance.apart), (2, 2));
     }
 
     #[test]

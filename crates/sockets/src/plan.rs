@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use interview::Depth;
-use model::{Evidence, Transport};
+use model::{Evidence, Impression, Transport};
 use targets::{AddressRange, Order, Permit, Permitted};
 
 /// How long one probe is waited for.
@@ -81,7 +81,7 @@ pub trait Sink {
     fn is_stopped(&self) -> bool;
 }
 
-/// A network in which something accepts every TCP connection and says nothing.
+/// A network in which something accepts every TCP connection, and always behaves alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptsEverything {
     /// The network (a /24 or /64).
@@ -90,6 +90,8 @@ pub struct AcceptsEverything {
     pub accepted: u64,
     /// How many of them were asked only for their version.
     pub sampled: u64,
+    /// What all of them looked like.
+    pub impression: Impression,
 }
 
 /// What a sweep did, in numbers.

@@ -61,7 +61,7 @@ pub(crate) enum Wake {
     DatagramTalk(Key),
 }
 
-/// A result of a mute stranger, held back until its neighbourhood is understood.
+/// A result of a stranger, held back until its neighbourhood is understood.
 pub(crate) struct Held {
     target: Permitted,
     evidence: Evidence,
@@ -389,7 +389,7 @@ impl<'a> Reactor<'a> {
         });
     }
 
-    /// Keeps a mute stranger's evidence back, so that a middlebox makes one line and not hundreds.
+    /// Keeps a stranger's evidence back, so that a middlebox makes one line and not hundreds.
     pub(crate) fn hold(
         &mut self,
         place: Neighbourhood,
@@ -520,6 +520,7 @@ impl<'a> Reactor<'a> {
                 network: place.range(),
                 accepted: acceptance.accepted,
                 sampled: acceptance.sampled,
+                impression: acceptance.impression.clone().unwrap_or(Impression::Mute),
             })
             .collect();
         networks.sort_by_key(|network| network.network.first);
@@ -546,12 +547,8 @@ pub(crate) fn transport_of(target: &Permitted) -> Transport {
     }
 }
 
-/// Whether a dialogue ended without the peer having said anything at all.
-pub(crate) fn is_mute(dialogue: &Dialogue) -> bool {
-    dialogue.executed.is_empty()
-        && dialogue.auth == model::Auth::Unknown
-        && matches!(
-            dialogue.impression,
-            Some(Impression::Mute | Impression::Reset | Impression::Closed)
-        )
+/// What a dialogue met, if it was nothing that speaks memcached.
+pub(crate) fn stranger_of(dialogue: &Dialogue) -> Option<&Impression> {
+    let stranger = dialogue.executed.is_empty() && dialogue.auth == model::Auth::Unknown;
+    dialogue.impression.as_ref().filter(|_| stranger)
 }

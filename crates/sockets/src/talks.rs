@@ -18,7 +18,7 @@ use crate::address::Peer;
 use crate::icmp::take_error;
 use crate::neighbourhood::Neighbourhood;
 use crate::probes::{Key, Token};
-use crate::reactor::{Reactor, Wake, is_mute, transport_of};
+use crate::reactor::{Reactor, Wake, stranger_of, transport_of};
 use crate::session::{Received, Session, SessionEnd};
 use crate::sweep_datagrams::{open_datagram_socket, send_datagram};
 use crate::sweep_streams::{Begun, begin_connect, pending_error, spoken};
@@ -463,19 +463,20 @@ impl Reactor<'_> {
         };
         let transport = transport_of(&talk.target);
         let dialogue = talk.machine.into_dialogue();
-        let mute = is_mute(&dialogue);
+        let stranger = stranger_of(&dialogue).cloned();
         let evidence = spoken(talk.attempts, talk.rtt, dialogue);
         if let Some(place) = talk.place
             && let Some(acceptance) = self.neighbourhoods.get_mut(&place)
         {
+            let mut alike = false;
             if !talk.sampled {
                 acceptance.talking -= 1;
-                acceptance.talk_ended(mute);
+                alike = acceptance.talk_ended(stranger.as_ref());
             }
             if !acceptance.waiting.is_empty() {
                 self.waiting_places.push_back(place);
             }
-            if mute && !talk.sampled && !talk.target.is_named() {
+            if alike && !talk.target.is_named() {
                 self.hold(place, talk.target, talk.counter, evidence);
                 return;
             }

@@ -1,0 +1,8 @@
+//! Tests of the whole room: both machines against recorded, made-up and hostile servers, on a
+//! virtual clock.
+
+mod datagrams;
+mod driver;
+mod hostile;
+mod timing;
+mod transcripts;
