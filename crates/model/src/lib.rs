@@ -11,6 +11,7 @@ mod finding;
 mod language;
 mod record;
 mod table;
+mod tool;
 mod verdict;
 
 pub use address::{Address, AddressKind, Endpoint, Transport, canonical_ip};
@@ -24,4 +25,5 @@ pub use finding::{Confidence, Finding, Severity};
 pub use language::{Language, Text};
 pub use record::{Acceptance, Hostname, Judgement, Record, RunRecord, Summary, Vantage};
 pub use table::{StatsTable, Value};
+pub use tool::KeyRow;
 pub use verdict::{Verdict, VerdictCounts};
