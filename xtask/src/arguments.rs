@@ -1,18 +1,25 @@
 //! What was typed after `cargo xtask`, and what it means. Nothing is done while parsing.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 
+use crate::bench::{self, BENCHMARKS};
 use crate::ci::STEPS;
 
 /// The help text.
 pub(crate) const USAGE: &str = "\
 Usage: cargo xtask test [--only STEP] [--no-install]
        cargo xtask tidy
+       cargo xtask bench NAME|all [--skip-slow-peers]
 
 test   everything CI does, in this order: install, fmt, clippy, tidy, build, test
          --only STEP    just this step
          --no-install   leave the system's packages alone
-tidy   the house rules: rooms and edges, banned words, licences, text files";
+tidy   the house rules: rooms and edges, banned words, licences, text files
+bench  speed, memory and exactness, on loopback in a namespace of its own; figures on stdout
+         NAME: startup, one-server, precision, pace, sixtyfive-thousand, silent-udp
+         --skip-slow-peers   leave out nmap where it takes minutes";
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,6 +30,10 @@ pub(crate) enum Errand {
     Test(Options),
     /// Check the house rules.
     Tidy,
+    /// Measure.
+    Bench(bench::Options),
+    /// What `bench` starts inside its namespaces, with the memsweep to measure.
+    BenchInside(PathBuf, bench::Options),
 }
 
 /// Options of `test`.
@@ -44,6 +55,11 @@ pub(crate) fn parse(typed: &[String]) -> Result<Errand> {
         ("tidy", []) => Ok(Errand::Tidy),
         ("tidy", [extra, ..]) => bail!("tidy takes no argument, but got `{extra}`"),
         ("test", options) => parse_options(options).map(Errand::Test),
+        ("bench", options) => parse_bench_options(options).map(Errand::Bench),
+        ("bench-inside", [memsweep, options @ ..]) => {
+            let options = parse_bench_options(options)?;
+            Ok(Errand::BenchInside(memsweep.into(), options))
+        }
         (other, _) => bail!("no errand is called `{other}`"),
     }
 }
@@ -70,6 +86,28 @@ fn parse_options(typed: &[String]) -> Result<Options> {
         bail!("--only install and --no-install leave nothing to do");
     }
     Ok(options)
+}
+
+fn parse_bench_options(typed: &[String]) -> Result<bench::Options> {
+    let (mut name, mut skip_slow_peers) = (None, false);
+    for word in typed {
+        match word.as_str() {
+            "--skip-slow-peers" => skip_slow_peers = true,
+            option if option.starts_with('-') => bail!("bench has no option `{option}`"),
+            extra if name.is_some() => bail!("bench takes one name, but got `{extra}` too"),
+            _ => name = Some(word.clone()),
+        }
+    }
+    let only = match name {
+        None => bail!("bench needs the name of a benchmark, or `all`"),
+        Some(all) if all == "all" => None,
+        Some(name) if BENCHMARKS.iter().any(|known| known.name == name) => Some(name),
+        Some(name) => bail!("no benchmark is called `{name}`"),
+    };
+    Ok(bench::Options {
+        only,
+        skip_slow_peers,
+    })
 }
 
 #[cfg(test)]
@@ -99,6 +137,36 @@ mod tests {
     }
 
     #[test]
+    fn benchmarks_are_chosen_by_name() {
+        let options = |only: Option<&str>, skip_slow_peers| bench::Options {
+            only: only.map(str::to_owned),
+            skip_slow_peers,
+        };
+        check("bench all", Ok(Errand::Bench(options(None, false))));
+        check(
+            "bench --skip-slow-peers pace",
+            Ok(Errand::Bench(options(Some("pace"), true))),
+        );
+        check(
+            "bench-inside target/memsweep all",
+            Ok(Errand::BenchInside(
+                "target/memsweep".into(),
+                options(None, false),
+            )),
+        );
+        check(
+            "bench",
+            Err("bench needs the name of a benchmark, or `all`"),
+        );
+        check("bench lunch", Err("no benchmark is called `lunch`"));
+        check("bench --fast", Err("bench has no option `--fast`"));
+        check(
+            "bench pace startup",
+            Err("bench takes one name, but got `startup` too"),
+        );
+    }
+
+    #[test]
     fn nonsense_is_named() {
         check("tidy up", Err("tidy takes no argument, but got `up`"));
         check("dance", Err("no errand is called `dance`"));
@@ -112,8 +180,10 @@ mod tests {
     }
 
     #[test]
-    fn the_help_lists_every_step_in_order() {
+    fn the_help_lists_every_step_and_benchmark_in_order() {
         let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+        assert!(USAGE.contains(&names.join(", ")));
+        let names: Vec<&str> = BENCHMARKS.iter().map(|benchmark| benchmark.name).collect();
         assert!(USAGE.contains(&names.join(", ")));
     }
 }

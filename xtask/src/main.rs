@@ -1,10 +1,12 @@
-//! Project chores: `cargo xtask test` is all of CI, `cargo xtask tidy` checks the house rules.
+//! Project chores: `cargo xtask test` is all of CI, `cargo xtask tidy` checks the house rules,
+//! `cargo xtask bench` measures.
 #![expect(
     clippy::print_stderr,
     reason = "talking to the developer is what this program is for"
 )]
 
 mod arguments;
+mod bench;
 mod ci;
 mod ground;
 mod packages;
@@ -46,5 +48,9 @@ fn run(errand: &Errand) -> Result<()> {
         }
         Errand::Test(options) => ci::run(&Ground::find()?, options),
         Errand::Tidy => tidy::run(&Ground::find()?),
+        Errand::Bench(options) => bench::run(&Ground::find()?, options),
+        Errand::BenchInside(memsweep, options) => {
+            bench::run_inside(Ground::find()?, memsweep, options)
+        }
     }
 }

@@ -13,6 +13,7 @@ mod values;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use crate::exit::{Exit, Failure};
 use crate::flags::{Cli, Command};
@@ -41,14 +42,66 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
     }
 }
 
-/// Help and version are answers and go to stdout; anything else is a usage error.
+/// Help and version are answers and go to stdout; anything else is a usage error, and one line.
 fn exit_of_usage(error: &clap::Error) -> ExitCode {
-    let is_answer = !error.use_stderr();
-    // A closed pipe while printing help is a good end too.
-    let _ = error.print();
-    if is_answer {
-        Exit::Done.into()
-    } else {
-        Exit::Usage.into()
+    if !error.use_stderr() {
+        // A closed pipe while printing help is a good end too.
+        let _ = error.print();
+        return Exit::Done.into();
+    }
+    match error.kind() {
+        // Typed nothing: the list of commands is what helps.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+        }
+        _ => terminal::say_error(&usage_line(&error.to_string())),
+    }
+    Exit::Usage.into()
+}
+
+/// What went wrong, and the tip if there is one, of the paragraphs that clap makes of an error.
+fn usage_line(rendered: &str) -> String {
+    let paragraphs = rendered.trim().split("\n\n").map(|paragraph| {
+        let words: Vec<&str> = paragraph.split_whitespace().collect();
+        words.join(" ")
+    });
+    let wanted: Vec<String> = paragraphs
+        .enumerate()
+        .filter(|(number, text)| *number == 0 || text.starts_with("tip: "))
+        .map(|(_, text)| text.trim_start_matches("error: ").to_owned())
+        .collect();
+    format!("{}; see --help", wanted.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_errors_are_one_line() {
+        let cases = [
+            (
+                &["memsweep", "scan", "--rate", "fast"][..],
+                "invalid value 'fast' for '--rate <RATE>': \"fast\" is no rate; write packets a \
+                 second such as 10000, 50k or 10Mbit; see --help",
+            ),
+            (
+                &["memsweep", "scan", "--lang", "fr"],
+                "invalid value 'fr' for '--lang <LANGUAGE>' [possible values: en, ja]; see --help",
+            ),
+            (
+                &["memsweep", "scan", "--retires", "1"],
+                "unexpected argument '--retires' found; tip: a similar argument exists: \
+                 '--retries'; see --help",
+            ),
+            (
+                &["memsweep", "scope", "add", "10.0.0.0/8"],
+                "the following required arguments were not provided: --owner <NAME>; see --help",
+            ),
+        ];
+        for (arguments, expected) in cases {
+            let error = Cli::try_parse_from(arguments).unwrap_err();
+            assert_eq!(usage_line(&error.to_string()), expected);
+        }
     }
 }

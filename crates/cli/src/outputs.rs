@@ -14,7 +14,12 @@ const TORN_LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 enum Place {
     Stdout,
-    File { path: PathBuf, file: File },
+    File {
+        path: PathBuf,
+        file: File,
+        /// Whether it is the file that is being resumed from.
+        continues: bool,
+    },
 }
 
 struct Output {
@@ -69,6 +74,13 @@ impl Outputs {
                 failed: false,
             });
         }
+        // Old results make room only now that nothing can be refused any more.
+        for (output, typed) in outputs.iter().zip(typed) {
+            output
+                .place
+                .make_room()
+                .map_err(|error| cannot_write(typed, &output.place.name(), &error))?;
+        }
         Ok(Outputs {
             outputs,
             buffer: Vec::new(),
@@ -88,12 +100,13 @@ impl Outputs {
                 Event::Checkpoint {
                     timestamp,
                     counter,
+                    pending,
                     verdicts,
                     run,
                 } => {
                     output
                         .report
-                        .checkpoint(run, *counter, verdicts, *timestamp, buffer);
+                        .checkpoint(run, *counter, pending, verdicts, *timestamp, buffer);
                 }
                 Event::Summary(summary) => output.report.summary(summary, buffer),
                 Event::Progress { .. } => {}
@@ -124,6 +137,20 @@ impl Outputs {
 }
 
 impl Place {
+    /// Empties a file that is begun anew; of one that is continued, cuts what is half a line.
+    fn make_room(&self) -> io::Result<()> {
+        match self {
+            Place::File {
+                path,
+                file,
+                continues: true,
+            } => cut_torn_line(path, file),
+            // Pipes and devices hold nothing that could be emptied.
+            Place::File { file, .. } if file.metadata()?.is_file() => file.set_len(0),
+            Place::File { .. } | Place::Stdout => Ok(()),
+        }
+    }
+
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Place::Stdout => {
@@ -167,23 +194,20 @@ fn split(typed: &str) -> Result<(Format, Option<&Path>), Failure> {
 fn open_file(typed: &str, path: &Path, resumed: Option<&Path>) -> Result<Place, Failure> {
     let continues = resumed.is_some_and(|resumed| same_file(resumed, path));
     let mut options = OpenOptions::new();
-    options.create(true).write(true);
-    if continues {
-        options.append(true)
-    } else {
-        options.truncate(true)
-    };
-    let failed = |error: io::Error| {
-        Failure::usage(format!("-o {typed}: cannot write {}: {error}", path.display()))
-    };
-    let file = options.open(path).map_err(failed)?;
-    if continues {
-        cut_torn_line(path, &file).map_err(failed)?;
-    }
+    options.create(true).write(true).truncate(false);
+    options.append(continues);
+    let file = options
+        .open(path)
+        .map_err(|error| cannot_write(typed, &path.display().to_string(), &error))?;
     Ok(Place::File {
         path: path.to_owned(),
         file,
+        continues,
     })
+}
+
+fn cannot_write(typed: &str, name: &str, error: &io::Error) -> Failure {
+    Failure::usage(format!("-o {typed}: cannot write {name}: {error}"))
 }
 
 /// A process that was killed leaves half a line; what follows must not be glued to it.
@@ -193,7 +217,10 @@ fn cut_torn_line(path: &Path, file: &File) -> io::Result<()> {
     let mut tail = Vec::new();
     reader.seek(SeekFrom::Start(length.saturating_sub(TORN_LINE_BYTES_MAX)))?;
     reader.read_to_end(&mut tail)?;
-    let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
+    let whole = tail
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |place| place + 1);
     file.set_len(length - (tail.len() - whole) as u64)
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use model::{Record, RunRecord, Summary, VerdictCounts};
+use model::{Pending, Record, RunRecord, Summary, VerdictCounts};
 use sockets::Progress;
 
 /// Something that happened.
@@ -28,8 +28,10 @@ pub enum Event {
         run: Arc<str>,
         /// When.
         timestamp: SystemTime,
-        /// Every pair before it is done.
+        /// Every pair before it is done, but for the pending ones.
         counter: u64,
+        /// Pairs before the counter that a resumed run has to ask again.
+        pending: Vec<Pending>,
         /// Verdicts so far.
         verdicts: VerdictCounts,
     },

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use model::{
-    Address, Contact, Ending, Endpoint, Evidence, Impression, Judgement, Record, RunRecord,
-    Severity, Summary, Text, Transport, Verdict, VerdictCounts,
+    Address, Contact, Ending, Endpoint, Evidence, Impression, Judgement, Pending, Record,
+    RunRecord, Severity, Summary, Text, Transport, Verdict, VerdictCounts,
 };
 use sockets::{AcceptsEverything, Network, Observation, Plan, Progress, Sink, SocketError};
 use targets::{AddressRange, Permit};
@@ -17,8 +17,6 @@ use crate::accept::{AcceptedRisk, weigh};
 use crate::event::{Event, Outcome};
 use crate::join::{Join, Joined};
 
-/// How often an interrupted run could be continued from.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
 /// Silent endpoints whose record waits for a late answer; beyond that the oldest go out as silent.
 const SILENT_HELD_MAX: usize = 65_536;
 /// Named addresses whose records are counted one by one, to see which never got theirs.
@@ -64,15 +62,15 @@ pub fn scan(
         join: Join::new(job.plan.tcp && job.plan.udp),
         verdicts: job.verdicts_before,
         alarms: 0,
-        silent: BTreeMap::new(),
+        held: BTreeMap::new(),
         named_recorded: HashSet::new(),
-        checkpoint_at: CHECKPOINT_INTERVAL,
+        unasked: 0,
     };
     let tally = network.sweep(&job.plan, permit, &mut desk)?;
     for joined in desk.join.drain() {
         desk.judge(joined);
     }
-    for (_, record) in std::mem::take(&mut desk.silent) {
+    for (_, record) in std::mem::take(&mut desk.held) {
         desk.emit(record);
     }
     if !tally.complete {
@@ -91,6 +89,8 @@ pub fn scan(
         duration: tally.duration,
         complete: tally.complete,
         counter: tally.counter,
+        pending: tally.pending,
+        unasked: desk.unasked,
         notes,
         alarms: desk.alarms,
         rejected_replies: tally.rejected_replies,
@@ -112,10 +112,11 @@ struct Desk<'a> {
     join: Join,
     verdicts: VerdictCounts,
     alarms: u64,
-    /// Records of silent endpoints: a late answer may still replace them.
-    silent: BTreeMap<Endpoint, Record>,
+    /// Records of endpoints that have not answered us: a late answer may still replace them.
+    held: BTreeMap<Endpoint, Record>,
     named_recorded: HashSet<Endpoint>,
-    checkpoint_at: Duration,
+    /// Endpoints counted as unfinished because the run was stopped.
+    unasked: u64,
 }
 
 impl Sink for Desk<'_> {
@@ -131,15 +132,16 @@ impl Sink for Desk<'_> {
             verdicts: self.verdicts,
             alarms: self.alarms,
         });
-        if progress.elapsed >= self.checkpoint_at {
-            self.checkpoint_at = progress.elapsed + CHECKPOINT_INTERVAL;
-            (self.listener)(Event::Checkpoint {
-                run: Arc::clone(&self.job.run.run),
-                timestamp: SystemTime::now(),
-                counter: progress.counter,
-                verdicts: self.verdicts,
-            });
-        }
+    }
+
+    fn checkpoint(&mut self, counter: u64, pending: &[Pending]) {
+        (self.listener)(Event::Checkpoint {
+            run: Arc::clone(&self.job.run.run),
+            timestamp: SystemTime::now(),
+            counter,
+            pending: pending.to_vec(),
+            verdicts: self.verdicts,
+        });
     }
 
     fn is_stopped(&self) -> bool {
@@ -151,12 +153,15 @@ impl Desk<'_> {
     fn judge(&mut self, joined: Joined) {
         let observation = &joined.observation;
         let named = observation.target.is_named();
-        if observation.evidence.contact == Contact::Unfinished && !named {
-            // Neither asked to its end nor forgotten: a resumed run asks it again.
-            return;
-        }
         let host = joined.host();
         let verdict = assess::verdict(&host, observation.transport);
+        if verdict == Verdict::Unfinished && was_stopped(&observation.evidence) {
+            if !named {
+                // Neither judged nor forgotten: a resumed run asks it again.
+                return;
+            }
+            self.unasked += 1;
+        }
         if observation.late {
             self.replace_silence(observation);
         }
@@ -173,8 +178,8 @@ impl Desk<'_> {
         let judgement = assess::judge(&host, observation.transport);
         let endpoint = observation.target.endpoint(observation.transport);
         let record = self.record(endpoint, joined.observation.evidence, judgement);
-        if verdict == Verdict::Silent {
-            self.hold_silent(record);
+        if may_be_replaced(&record) {
+            self.hold(record);
         } else {
             self.emit(record);
         }
@@ -195,10 +200,10 @@ impl Desk<'_> {
         }
     }
 
-    fn hold_silent(&mut self, record: Record) {
-        self.silent.insert(record.endpoint.clone(), record);
-        if self.silent.len() > SILENT_HELD_MAX
-            && let Some((_, first)) = self.silent.pop_first()
+    fn hold(&mut self, record: Record) {
+        self.held.insert(record.endpoint.clone(), record);
+        if self.held.len() > SILENT_HELD_MAX
+            && let Some((_, first)) = self.held.pop_first()
         {
             self.emit(first);
         }
@@ -207,9 +212,12 @@ impl Desk<'_> {
     /// An endpoint that was counted as silent has answered after all.
     fn replace_silence(&mut self, observation: &Observation) {
         let endpoint = observation.target.endpoint(observation.transport);
-        self.silent.remove(&endpoint);
-        if self.verdicts.of(Verdict::Silent) > 0 {
-            self.verdicts.take_back(Verdict::Silent);
+        let counted = match self.held.remove(&endpoint) {
+            Some(record) => record.judgement.verdict,
+            None => Verdict::Silent,
+        };
+        if self.verdicts.of(counted) > 0 {
+            self.verdicts.take_back(counted);
         }
     }
 
@@ -254,6 +262,7 @@ impl Desk<'_> {
                 };
                 let judgement = assess::judge(&host, transport);
                 self.verdicts.add(judgement.verdict);
+                self.unasked += 1;
                 let record = self.record(endpoint, evidence.clone(), judgement);
                 self.emit(record);
             }
@@ -273,6 +282,22 @@ impl Desk<'_> {
         }
         transports
     }
+}
+
+/// Whether an answer may still come and replace this record: nothing was heard, or only a datagram
+/// that was no answer to ours.
+fn may_be_replaced(record: &Record) -> bool {
+    let dialogue = record.evidence.dialogue.as_deref();
+    let impression = dialogue.and_then(|dialogue| dialogue.impression.as_ref());
+    record.judgement.verdict == Verdict::Silent
+        || matches!(impression, Some(Impression::ForeignDatagram(_)))
+}
+
+/// Whether the end of the run, and not the endpoint's own deadline, cut it short.
+fn was_stopped(evidence: &Evidence) -> bool {
+    let dialogue = evidence.dialogue.as_ref();
+    evidence.contact == Contact::Unfinished
+        || dialogue.is_some_and(|dialogue| dialogue.ending == Ending::Stopped)
 }
 
 /// One line for each stretch of networks in which everything accepts.

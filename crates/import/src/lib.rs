@@ -10,7 +10,7 @@ mod error;
 mod fields;
 mod ndjson;
 
-use model::{Transport, Verdict, VerdictCounts};
+use model::{Pending, Transport, Verdict, VerdictCounts};
 
 pub use error::ImportError;
 pub use ndjson::{ENDPOINTS_MAX, LINE_BYTES_MAX, NdjsonReader, read_ndjson};
@@ -42,8 +42,10 @@ pub struct PastRun {
     pub pairs: u64,
     /// A fingerprint of the set of targets.
     pub fingerprint: u64,
-    /// Every pair before this counter is done: the highest one in any record.
+    /// Every pair before this counter is done, but for the pending ones.
     pub counter: u64,
+    /// Pairs before the counter that were begun and not ended.
+    pub pending: Vec<Pending>,
     /// Whether the run came to its end and judged everything.
     pub complete: bool,
     /// How many endpoints got each verdict, by the last record that says so; zero if none does.

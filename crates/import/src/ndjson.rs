@@ -1,8 +1,8 @@
 //! memsweep's own NDJSON, line by line.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use model::{Transport, Verdict, VerdictCounts};
+use model::{Pending, Transport, Verdict, VerdictCounts};
 use serde_json::Value;
 
 use crate::fields::{Fields, text};
@@ -37,6 +37,7 @@ pub struct NdjsonReader {
     torn: Option<ImportError>,
     plan: Option<Plan>,
     counter: u64,
+    pending: Vec<Pending>,
     complete: bool,
     verdicts: VerdictCounts,
     endpoints: Vec<PastEndpoint>,
@@ -127,6 +128,7 @@ impl NdjsonReader {
             pairs: plan.pairs,
             fingerprint: plan.fingerprint,
             counter: self.counter,
+            pending: self.pending,
             complete: self.complete,
             verdicts: self.verdicts,
             endpoints: self.endpoints,
@@ -153,7 +155,12 @@ impl NdjsonReader {
             }
             "progress" | "summary" => {
                 self.counter = self.counter.max(fields.integer("counter")?);
+                self.pending = pending(fields)?;
                 self.verdicts = verdicts(fields.object("verdicts")?)?;
+                // Counted as unfinished, and asked again by a run that continues this one.
+                let unasked = fields.optional("unasked", "an integer of 64 bits", Value::as_u64)?;
+                self.verdicts
+                    .take_back_many(Verdict::Unfinished, unasked.unwrap_or(0));
                 if kind == "summary" {
                     self.complete = fields.flag("complete")?;
                 }
@@ -225,6 +232,41 @@ fn shard(value: &Value) -> Option<(u64, u64)> {
     let (part, parts) = value.as_str()?.split_once('/')?;
     let (part, parts) = (part.parse().ok()?, parts.parse().ok()?);
     (1 <= part && part <= parts).then_some((part, parts))
+}
+
+/// Pairs that were begun and not ended; none if the key is missing.
+fn pending(fields: Fields<'_>) -> Result<Vec<Pending>, ImportError> {
+    let expected = "an object with arrays of integers";
+    let lists = fields.optional("pending", expected, |value| {
+        let list = |transport: &str| -> Option<Vec<u64>> {
+            match value.get(transport) {
+                Some(list) => list.as_array()?.iter().map(Value::as_u64).collect(),
+                None => Some(Vec::new()),
+            }
+        };
+        value.as_object()?;
+        Some((list("tcp")?, list("udp")?))
+    })?;
+    let (streams, datagrams) = lists.unwrap_or_default();
+    let mut pairs: BTreeMap<u64, Pending> = BTreeMap::new();
+    let empty = |counter| Pending {
+        counter,
+        stream: false,
+        datagram: false,
+    };
+    for counter in streams {
+        pairs
+            .entry(counter)
+            .or_insert_with(|| empty(counter))
+            .stream = true;
+    }
+    for counter in datagrams {
+        pairs
+            .entry(counter)
+            .or_insert_with(|| empty(counter))
+            .datagram = true;
+    }
+    Ok(pairs.into_values().collect())
 }
 
 /// Counts by verdict; a verdict that is not known here is passed over like an unknown key.

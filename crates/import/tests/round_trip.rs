@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use import::{PastEndpoint, PastFinding, PastRun, read_ndjson};
 use model::{
     Address, Answer, Auth, Confidence, Contact, Dialogue, Endpoint, Evidence, Finding, Judgement,
-    Language, Record, RunRecord, Severity, StatsTable, Summary, Text, Transport, Vantage, Verdict,
-    VerdictCounts,
+    Language, Pending, Record, RunRecord, Severity, StatsTable, Summary, Text, Transport, Vantage,
+    Verdict, VerdictCounts,
 };
 use proptest::prelude::*;
 use report::{Format, Report, Style, TextOptions, writer};
@@ -130,7 +130,14 @@ fn file(records: &[Record]) -> Vec<u8> {
         report.record(record, &mut out);
     }
     let progress = VerdictCounts::default();
-    report.checkpoint("01JDA6Z9", 100, &progress, SystemTime::UNIX_EPOCH, &mut out);
+    report.checkpoint(
+        "01JDA6Z9",
+        100,
+        &[],
+        &progress,
+        SystemTime::UNIX_EPOCH,
+        &mut out,
+    );
     let summary = Summary {
         run: "01JDA6Z9".into(),
         timestamp: SystemTime::UNIX_EPOCH,
@@ -140,12 +147,25 @@ fn file(records: &[Record]) -> Vec<u8> {
         duration: Duration::from_secs(3),
         complete: true,
         counter: 512,
+        pending: pending(),
+        unasked: 0,
         notes: vec![Text::same(HOSTILE)],
         alarms: 0,
         rejected_replies: 0,
     };
     report.summary(&summary, &mut out);
     out
+}
+
+/// Pairs over one transport or both.
+fn pending() -> Vec<Pending> {
+    [(3, true, false), (9, false, true), (11, true, true)]
+        .map(|(counter, stream, datagram)| Pending {
+            counter,
+            stream,
+            datagram,
+        })
+        .into()
 }
 
 /// What must come back.
@@ -188,6 +208,7 @@ fn expected(records: &[Record]) -> PastRun {
         pairs: run.pairs,
         fingerprint: run.fingerprint,
         counter: 512,
+        pending: pending(),
         complete: true,
         verdicts: counts(records),
         endpoints: records.iter().map(endpoint).collect(),

@@ -6,8 +6,10 @@
 //! two replies counts. Everything that comes back for an id is counted for the amplification,
 //! duplicates and what lies beyond the reading limit included.
 //!
-//! An answer that came from another address than was asked could, once in many thousand times, be
-//! the late answer of another host with the same id. So it is confirmed first: `version` again.
+//! The answer that began it could, once in many thousand times, be a forgery that guessed the id, or
+//! the late answer of another host. So it counts only if anything is answered in the dialogue itself,
+//! which has fresh ids and a socket of its own; if nothing else is, `version` is asked again. An
+//! answer that came from another address than was asked is confirmed before anything else.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -34,13 +36,19 @@ pub enum DatagramOutput {
     Send(Vec<u8>),
 }
 
+/// One send of a request, and what came for it.
+struct Sent {
+    request_id: u16,
+    reply: Reassembly,
+}
+
 struct Asking {
     request: DatagramRequest,
     sends: u32,
-    reassembly: Reassembly,
+    latest: Sent,
+    /// The send before: on a slow path its reply comes after the request was repeated.
+    earlier: Option<Sent>,
     until: Duration,
-    /// The reply of an earlier send, if it had something.
-    earlier: Option<Reassembly>,
 }
 
 /// The dialogue machine for UDP.
@@ -52,6 +60,12 @@ pub struct DatagramInterview {
     plan: VecDeque<DatagramRequest>,
     asking: Option<Asking>,
     outputs: VecDeque<DatagramOutput>,
+    /// Ids of sends that are over, with the place of their measurement if they have one: what still
+    /// comes for them is ours.
+    past: Vec<(u16, Option<usize>)>,
+    /// Whether the dialogue itself has been answered.
+    confirmed: bool,
+    version_asked: bool,
     wrong_request_ids: u64,
     duplicates: u64,
     finished: bool,
@@ -77,6 +91,9 @@ impl DatagramInterview {
             plan: VecDeque::new(),
             asking: None,
             outputs: VecDeque::new(),
+            past: Vec::new(),
+            confirmed: false,
+            version_asked: false,
             wrong_request_ids: 0,
             duplicates: 0,
             finished: false,
@@ -105,6 +122,16 @@ impl DatagramInterview {
         self.finished
     }
 
+    /// Whether nobody stands by the answer that it began with: whatever the endpoint was asked then,
+    /// nothing came. So the answer was none, and the endpoint has been silent.
+    pub fn is_unconfirmed(&self) -> bool {
+        self.finished
+            && !self.confirmed
+            && self.dialogue.impression.is_none()
+            && self.dialogue.ending == Ending::Complete
+            && self.options.depth != Depth::Sample
+    }
+
     /// Everything that was learnt.
     pub fn into_dialogue(mut self) -> Dialogue {
         if self.wrong_request_ids > 0 {
@@ -128,15 +155,22 @@ impl DatagramInterview {
         let Some(asking) = self.asking.as_mut() else {
             return;
         };
-        match asking.reassembly.handle_datagram(datagram) {
+        let mut accepted = asking.latest.reply.handle_datagram(datagram);
+        if accepted == Accepted::WrongRequestId
+            && let Some(earlier) = asking.earlier.as_mut()
+        {
+            accepted = earlier.reply.handle_datagram(datagram);
+        }
+        match accepted {
             Accepted::New => {
                 asking.until = now + IDLE_MAX.min(self.options.reply_wait);
-                if asking.reassembly.is_complete() {
+                if asking.is_answered() {
                     self.settle(now);
                 }
             }
             // A duplicate is counted for the amplification and prolongs nothing.
             Accepted::Duplicate => self.duplicates += 1,
+            Accepted::WrongRequestId if self.count_belated(datagram) => {}
             Accepted::WrongRequestId | Accepted::NotAFrame => self.wrong_request_ids += 1,
             Accepted::OverLimit => {}
         }
@@ -242,26 +276,27 @@ impl DatagramInterview {
     fn next_question(&mut self, now: Duration) {
         match self.plan.pop_front() {
             Some(request) => self.send(request, 1, None, now),
-            None => self.finish(Ending::Complete),
+            None if self.confirmed || self.version_asked || self.options.depth == Depth::Sample => {
+                self.finish(Ending::Complete);
+            }
+            None => self.send(DatagramRequest::Version, 1, None, now),
         }
     }
 
-    fn send(
-        &mut self,
-        request: DatagramRequest,
-        sends: u32,
-        earlier: Option<Reassembly>,
-        now: Duration,
-    ) {
+    fn send(&mut self, request: DatagramRequest, sends: u32, earlier: Option<Sent>, now: Duration) {
         let request_id = self.draws.next_u16();
+        self.version_asked |= matches!(request, DatagramRequest::Version);
         self.outputs
             .push_back(DatagramOutput::Send(request.encode(request_id)));
         self.asking = Some(Asking {
             request,
             sends,
-            reassembly: Reassembly::new(request_id),
-            until: now + self.options.reply_wait,
+            latest: Sent {
+                request_id,
+                reply: Reassembly::new(request_id),
+            },
             earlier,
+            until: now + self.options.reply_wait,
         });
     }
 
@@ -270,19 +305,21 @@ impl DatagramInterview {
         let Some(asking) = self.asking.take() else {
             return;
         };
+        let answered = asking.is_answered();
         let Asking {
             request,
             sends,
-            reassembly,
+            latest,
             earlier,
             ..
         } = asking;
-        if !reassembly.is_complete() && sends < SENDS_MAX && reassembly.over_limit() == 0 {
-            let best = better(reassembly, earlier);
-            self.send(request, sends + 1, Some(best), now);
+        if !answered && sends < SENDS_MAX && latest.reply.over_limit() == 0 {
+            let kept = self.keep_better(latest, earlier);
+            self.send(request, sends + 1, Some(kept), now);
             return;
         }
-        self.take_reply(request, better(reassembly, earlier));
+        let kept = self.keep_better(latest, earlier);
+        self.take_reply(request, kept);
         let unconfirmed = self.dialogue.answered_from.is_some()
             && self.dialogue.executed.is_empty()
             && matches!(request, DatagramRequest::Version);
@@ -295,17 +332,56 @@ impl DatagramInterview {
     fn keep_reply(&mut self) {
         if let Some(Asking {
             request,
-            reassembly,
+            latest,
             earlier,
             ..
         }) = self.asking.take()
         {
-            self.take_reply(request, better(reassembly, earlier));
+            let kept = self.keep_better(latest, earlier);
+            self.take_reply(request, kept);
         }
     }
 
-    fn take_reply(&mut self, request: DatagramRequest, reply: Reassembly) {
-        if reply.datagrams() > 0 {
+    /// Of two sends of the same question, the one whose reply says more.
+    fn keep_better(&mut self, latest: Sent, earlier: Option<Sent>) -> Sent {
+        let Some(earlier) = earlier else {
+            return latest;
+        };
+        let earlier_is_better = !latest.reply.is_complete()
+            && (earlier.reply.is_complete()
+                || earlier.reply.contiguous().len() > latest.reply.contiguous().len());
+        let (kept, other) = if earlier_is_better {
+            (earlier, latest)
+        } else {
+            (latest, earlier)
+        };
+        self.past.push((other.request_id, None));
+        kept
+    }
+
+    /// Whether a datagram belongs to a send that is over; if its reply was measured, it is counted.
+    fn count_belated(&mut self, datagram: &[u8]) -> bool {
+        let Some((frame, _)) = Frame::parse(datagram) else {
+            return false;
+        };
+        let Some((_, place)) = self.past.iter().find(|(id, _)| *id == frame.request_id) else {
+            return false;
+        };
+        if let Some(measured) = place.and_then(|place| self.dialogue.amplification.get_mut(place)) {
+            measured.datagrams += 1;
+            measured.reply_bytes += datagram.len() as u64;
+            // What comes after the end of a reply that is whole can only repeat it.
+            self.duplicates += u64::from(measured.complete);
+        }
+        true
+    }
+
+    fn take_reply(&mut self, request: DatagramRequest, sent: Sent) {
+        let Sent { request_id, reply } = sent;
+        self.confirmed |= reply.datagrams() > 0;
+        let place = (reply.datagrams() > 0).then_some(self.dialogue.amplification.len());
+        self.past.push((request_id, place));
+        if place.is_some() {
             self.dialogue.amplification.push(Amplification {
                 command: request.command().to_owned(),
                 request_bytes: request.encode(0).len() as u64,
@@ -334,6 +410,7 @@ impl DatagramInterview {
         match request {
             DatagramRequest::Version => match decoder.next_event() {
                 Some(AsciiEvent::Version(version)) => self.take_version(version),
+                _ if self.dialogue.version.was_asked() => {}
                 _ => self.dialogue.version = Answer::Silent,
             },
             DatagramRequest::Stats(group) => self.take_table(group, &mut decoder),
@@ -379,16 +456,10 @@ impl DatagramInterview {
     }
 }
 
-/// Of two replies to the same question, the one that says more.
-fn better(later: Reassembly, earlier: Option<Reassembly>) -> Reassembly {
-    match earlier {
-        Some(earlier)
-            if !later.is_complete()
-                && (earlier.is_complete()
-                    || earlier.contiguous().len() > later.contiguous().len()) =>
-        {
-            earlier
-        }
-        _ => later,
+impl Asking {
+    /// Whether one of the sends has its whole reply.
+    fn is_answered(&self) -> bool {
+        let earlier = self.earlier.as_ref();
+        self.latest.reply.is_complete() || earlier.is_some_and(|sent| sent.reply.is_complete())
     }
 }

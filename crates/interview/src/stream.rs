@@ -50,6 +50,8 @@ const FIRST_BYTES_MAX: usize = 512;
 const STRANGE_LINES_MAX: u32 = 16;
 /// Questions in a row that a peer may answer by closing before it is left alone.
 const CLOSINGS_MAX: u32 = 2;
+/// How long opening another connection may take: TCP sends a lost SYN again after 1 s (RFC 6298).
+const CONNECT_WAIT: Duration = Duration::from_millis(1_400);
 /// Opaque value of our binary requests; servers echo it.
 const OPAQUE: u32 = 0x6d65_6d73;
 
@@ -261,7 +263,10 @@ impl StreamInterview {
                 self.stage_until = now + self.options.reply_wait;
                 self.ask_version(connection);
             }
-            Stage::BinaryHello(expected) if expected == connection => self.ask_binary(connection),
+            Stage::BinaryHello(expected) if expected == connection => {
+                self.stage_until = now + self.options.reply_wait;
+                self.ask_binary(connection);
+            }
             Stage::AsciiStats(expected) if expected == connection => {
                 self.send_request(connection, &Request::Stats(StatsGroup::General));
             }
@@ -300,8 +305,18 @@ impl StreamInterview {
         };
         channel.open = false;
         let silent = channel.bytes_received == 0;
+        let asked_version = channel.sent.starts_with(b"version");
         match self.stage {
-            Stage::AsciiVersion(current) | Stage::AsciiStats(current) if current == connection => {
+            Stage::AsciiStats(current) if current == connection => {
+                self.last_closing = Some(closing);
+                if asked_version {
+                    // It may be one that closes after every reply.
+                    self.ask_stats_anew(now);
+                } else {
+                    self.conclude_refuser();
+                }
+            }
+            Stage::AsciiVersion(current) if current == connection => {
                 self.last_closing = Some(closing);
                 if silent && self.inside_tls && self.dialogue.version.was_asked() {
                     // A TLS 1.3 server refuses a missing certificate only after the handshake.
@@ -318,6 +333,9 @@ impl StreamInterview {
                 } else if self.dialogue.version.value().is_some() {
                     self.dialogue.impression = None;
                     self.finish(Ending::Complete);
+                } else if self.inside_tls && silent {
+                    self.last_closing = Some(closing);
+                    self.closed_inside_tls();
                 } else if self.inside_tls {
                     self.conclude_stranger(connection);
                 } else {
@@ -338,7 +356,9 @@ impl StreamInterview {
         if self.is_finished() {
             return;
         }
-        if now >= self.deadline() {
+        // Who is silent up to the last step is mute, also where the last wait was cut short.
+        let last_step = matches!(self.stage, Stage::TlsHandshake(_));
+        if now >= self.deadline() && !last_step {
             self.abandon_collections();
             self.finish(Ending::Deadline);
             return;
@@ -347,12 +367,12 @@ impl StreamInterview {
             self.time_out_collections(now);
             return;
         }
-        if now < self.stage_until {
+        if now < self.stage_until.min(self.deadline()) {
             return;
         }
         match self.stage {
             Stage::AsciiVersion(connection) => self.time_out_version(connection, now),
-            Stage::AsciiStats(connection) => self.conclude_stranger(connection),
+            Stage::AsciiStats(_) => self.conclude_refuser(),
             Stage::BinaryHello(connection) => {
                 if self.dialogue.version.value().is_some() {
                     // It told its version and nothing else: binary, and what it demands is unknown.
@@ -394,6 +414,28 @@ impl StreamInterview {
         self.started + limit
     }
 
+    /// Asks on a connection of its own whether `stats` is known.
+    fn ask_stats_anew(&mut self, now: Duration) {
+        match self.connect(self.inside_tls) {
+            Some(next) => {
+                self.stage = Stage::AsciiStats(next);
+                self.stage_until = now + self.options.reply_wait * 2;
+            }
+            None => self.conclude_refuser(),
+        }
+    }
+
+    /// It refused `version` in memcached's words, and nothing more came of it.
+    fn conclude_refuser(&mut self) {
+        let refuser = self
+            .channels
+            .iter()
+            .rev()
+            .find(|channel| channel.sent.starts_with(b"version"))
+            .map_or(ConnectionId(0), |channel| channel.id);
+        self.conclude_stranger(refuser);
+    }
+
     fn ask_version(&mut self, connection: ConnectionId) {
         self.dialogue.version = Answer::Silent;
         self.send_request(connection, &Request::Version);
@@ -429,7 +471,7 @@ impl StreamInterview {
                     channel.is_binary = true;
                 }
                 self.stage = Stage::BinaryHello(next);
-                self.stage_until = now + self.options.reply_wait;
+                self.stage_until = now + CONNECT_WAIT;
             }
             None => self.conclude_stranger(connection),
         }
@@ -449,8 +491,16 @@ impl StreamInterview {
         match self.connect(true) {
             Some(next) => {
                 self.stage = Stage::TlsHandshake(next);
-                // A handshake takes two round trips and some arithmetic on the other side.
-                self.stage_until = now + self.options.reply_wait * 2;
+                // A handshake takes two round trips and some arithmetic on the other side. Who hung
+                // up on plain text is likely to answer it, and is given time for a lost packet.
+                let wait = self.options.reply_wait * 2;
+                let hung_up = self.last_closing.is_some();
+                self.stage_until = now
+                    + if hung_up {
+                        wait.max(CONNECT_WAIT)
+                    } else {
+                        wait
+                    };
             }
             None => self.finish(Ending::Complete),
         }
@@ -607,7 +657,7 @@ impl StreamInterview {
     fn on_first_stats(&mut self, connection: ConnectionId, event: AsciiEvent, now: Duration) {
         match event {
             AsciiEvent::Stat { .. } => {
-                self.begin_examination(connection, now);
+                self.plan_examination(connection, now);
                 // The table under way is the first answer of the examination.
                 self.plan.retain(|question| *question != Question::Stats);
                 self.collecting = Some(self.collection(Question::Stats, connection, now));
@@ -634,7 +684,8 @@ impl StreamInterview {
                 self.dialogue.protocol = Protocol::Binary;
                 let version = String::from_utf8_lossy(&reply.value).into_owned();
                 self.dialogue.version = Answer::Given(version);
-                self.stage_until = now + self.options.reply_wait;
+                // It speaks binary: there is nothing else to try, and the rest may just be late.
+                self.stage_until = self.deadline();
             }
             (opcode::NOOP, status::NO_ERROR) => {
                 self.dialogue.protocol = Protocol::Binary;
@@ -697,6 +748,12 @@ impl StreamInterview {
     // ---- examination ----
 
     fn begin_examination(&mut self, connection: ConnectionId, now: Duration) {
+        self.plan_examination(connection, now);
+        self.next_question(Some(connection), now);
+    }
+
+    /// Decides on the questions, and opens the connection for the second `stats`.
+    fn plan_examination(&mut self, connection: ConnectionId, now: Duration) {
         if self.dialogue.protocol == Protocol::Unknown {
             self.dialogue.protocol = Protocol::Ascii;
         }
@@ -738,7 +795,6 @@ impl StreamInterview {
         } else {
             self.second_done = true;
         }
-        self.next_question(Some(connection), now);
     }
 
     fn collection(
@@ -893,12 +949,16 @@ impl StreamInterview {
                 }
             }
             Question::MetaNoop => {
-                let known = match event {
-                    AsciiEvent::MetaNoop => MetaNoop::Mn,
-                    AsciiEvent::MetaEnd => MetaNoop::En,
-                    _ => MetaNoop::NotKnown,
+                self.dialogue.meta_noop = match event {
+                    AsciiEvent::MetaNoop => Answer::Given(MetaNoop::Mn),
+                    AsciiEvent::MetaEnd => Answer::Given(MetaNoop::En),
+                    AsciiEvent::Error
+                    | AsciiEvent::ClientError(_)
+                    | AsciiEvent::ServerError(_)
+                    | AsciiEvent::Other(_) => Answer::Given(MetaNoop::NotKnown),
+                    // Answers some other question: says nothing about this one.
+                    stray => Answer::Refused(describe(&stray)),
                 };
-                self.dialogue.meta_noop = Answer::Given(known);
             }
             _ => {
                 let done = collecting.take_table_row(event);
@@ -928,7 +988,8 @@ impl StreamInterview {
             Question::TwoCommands => {
                 self.dialogue.two_commands = match (collecting.replies, whole) {
                     (0, _) => Answer::Silent,
-                    (replies, _) => Answer::Given(replies),
+                    (replies, true) => Answer::Given(replies),
+                    (replies, false) => Answer::Truncated(replies),
                 };
                 self.record_key(collecting.key);
                 if collecting.key.is_none() {
@@ -1146,17 +1207,14 @@ impl StreamInterview {
             return;
         };
         let connection = collecting.connection;
-        let two_commands = collecting.question == Question::TwoCommands && collecting.replies > 0;
+        let answered = collecting.question == Question::TwoCommands && collecting.replies > 0;
         self.record(collecting, false);
-        if two_commands {
-            // One reply for two commands: known now, and the connection is still in step.
-            self.next_question(Some(connection), now);
-        } else {
-            // What comes later on this connection could be taken for another answer.
-            self.close(connection);
+        // What comes later on this connection could be taken for another answer.
+        self.close(connection);
+        if !answered {
             self.closings_in_a_row += 1;
-            self.next_question(None, now);
         }
+        self.next_question(None, now);
     }
 
     /// Reading ends where no real reply goes.

@@ -23,7 +23,7 @@ pub use dialogue::{
 pub use evidence::{Contact, Evidence, IcmpError, Refusal};
 pub use finding::{Confidence, Finding, Severity};
 pub use language::{Language, Text};
-pub use record::{Acceptance, Hostname, Judgement, Record, RunRecord, Summary, Vantage};
+pub use record::{Acceptance, Hostname, Judgement, Pending, Record, RunRecord, Summary, Vantage};
 pub use table::{StatsTable, Value};
 pub use tool::KeyRow;
 pub use verdict::{Verdict, VerdictCounts};

@@ -110,6 +110,17 @@ pub struct RunRecord {
     pub vantage: Vantage,
 }
 
+/// A pair that was begun and not ended when a run stopped, and over which transports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pending {
+    /// Its place in the order of the run.
+    pub counter: u64,
+    /// Whether TCP (or the unix socket) is still to be asked.
+    pub stream: bool,
+    /// Whether UDP is still to be asked.
+    pub datagram: bool,
+}
+
 /// The last record of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
@@ -127,8 +138,12 @@ pub struct Summary {
     pub duration: Duration,
     /// Whether every planned endpoint was judged.
     pub complete: bool,
-    /// Every pair before this counter is done; a resumed run begins here.
+    /// Every pair before this counter is done, but for the pending ones; a resumed run begins here.
     pub counter: u64,
+    /// Pairs before the counter that a resumed run has to ask again.
+    pub pending: Vec<Pending>,
+    /// Endpoints counted as `unfinished` only because the run was stopped: a resumed run asks them.
+    pub unasked: u64,
     /// What a reader must know about the run as a whole, such as a network that accepts everything.
     pub notes: Vec<Text>,
     /// Endpoints that count as alarms.

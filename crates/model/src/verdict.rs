@@ -104,6 +104,12 @@ impl VerdictCounts {
         *count = count.saturating_sub(1);
     }
 
+    /// Takes several back, at most as many as there are.
+    pub fn take_back_many(&mut self, verdict: Verdict, count: u64) {
+        let counted = &mut self.counts[verdict as usize];
+        *counted = counted.saturating_sub(count);
+    }
+
     /// How many got this verdict.
     pub fn of(&self, verdict: Verdict) -> u64 {
         self.counts[verdict as usize]

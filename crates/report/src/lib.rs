@@ -14,12 +14,13 @@ mod layout;
 mod ndjson;
 mod nmap;
 mod text;
+pub mod tool;
 mod values;
 mod words;
 
 use std::time::SystemTime;
 
-use model::{Language, Record, RunRecord, Summary, VerdictCounts};
+use model::{Language, Pending, Record, RunRecord, Summary, VerdictCounts};
 
 pub use escape::escape_for_terminal;
 
@@ -104,11 +105,12 @@ pub trait Report: Send {
         &mut self,
         run: &str,
         counter: u64,
+        pending: &[Pending],
         verdicts: &VerdictCounts,
         timestamp: SystemTime,
         out: &mut Vec<u8>,
     ) {
-        let _ = (run, counter, verdicts, timestamp, out);
+        let _ = (run, counter, pending, verdicts, timestamp, out);
     }
 }
 

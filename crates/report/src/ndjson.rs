@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use model::{Record, RunRecord, Summary, VerdictCounts};
+use model::{Pending, Record, RunRecord, Summary, VerdictCounts};
 use serde_json::Value;
 
 use crate::escape::escape_json;
@@ -28,11 +28,15 @@ impl Report for NdjsonReport {
         &mut self,
         run: &str,
         counter: u64,
+        pending: &[Pending],
         verdicts: &VerdictCounts,
         timestamp: SystemTime,
         out: &mut Vec<u8>,
     ) {
-        line(&values::progress(run, counter, verdicts, timestamp), out);
+        line(
+            &values::progress(run, counter, pending, verdicts, timestamp),
+            out,
+        );
     }
 }
 

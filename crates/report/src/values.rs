@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use model::{
     Acceptance, Amplification, Answer, Auth, Certificate, Connections, Contact, Dialogue, Ending,
-    Evidence, Finding, IcmpError, MetaNoop, Protocol, Question, Record, Refusal, RunRecord,
-    StatsTable, Summary, TlsFacts, Transport, Value as Statistic, VerdictCounts,
+    Evidence, Finding, IcmpError, MetaNoop, Pending, Protocol, Question, Record, Refusal,
+    RunRecord, StatsTable, Summary, TlsFacts, Transport, Value as Statistic, VerdictCounts,
 };
 use serde_json::{Map, Number, Value, json};
 
@@ -20,7 +20,7 @@ use crate::words::{rfc3339, unix_time};
 pub(crate) const SCHEMA: u64 = 1;
 
 /// A JSON object, its keys in order of insertion.
-type Object = Map<String, Value>;
+pub(crate) type Object = Map<String, Value>;
 
 /// The `run` record.
 pub(crate) fn run(run: &RunRecord) -> Value {
@@ -59,11 +59,13 @@ pub(crate) fn run(run: &RunRecord) -> Value {
 pub(crate) fn progress(
     run: &str,
     counter: u64,
+    pending: &[Pending],
     verdicts: &VerdictCounts,
     timestamp: SystemTime,
 ) -> Value {
     let mut object = head("progress", run, timestamp);
     set(&mut object, "counter", counter);
+    set_pending(&mut object, pending);
     set(&mut object, "verdicts", counts(verdicts));
     Value::Object(object)
 }
@@ -80,6 +82,10 @@ pub(crate) fn summary(summary: &Summary) -> Value {
     set(&mut object, "duration_s", duration_s);
     set(&mut object, "complete", summary.complete);
     set(&mut object, "counter", summary.counter);
+    set_pending(&mut object, &summary.pending);
+    if summary.unasked > 0 {
+        set(&mut object, "unasked", summary.unasked);
+    }
     let notes: Vec<Value> = summary
         .notes
         .iter()
@@ -87,6 +93,18 @@ pub(crate) fn summary(summary: &Summary) -> Value {
         .collect();
     set(&mut object, "notes", notes);
     Value::Object(object)
+}
+
+/// What was begun and not ended, by transport; nothing is written where nothing is pending.
+fn set_pending(object: &mut Object, pending: &[Pending]) {
+    let counters = |wanted: fn(&Pending) -> bool| -> Vec<u64> {
+        let of_transport = pending.iter().filter(|one| wanted(one));
+        of_transport.map(|one| one.counter).collect()
+    };
+    if !pending.is_empty() {
+        let (stream, datagram) = (counters(|one| one.stream), counters(|one| one.datagram));
+        set(object, "pending", json!({ "tcp": stream, "udp": datagram }));
+    }
 }
 
 /// The `endpoint` record.
@@ -270,7 +288,7 @@ fn settings(table: &StatsTable) -> Object {
 }
 
 /// The rows `items:CLASS:NAME` of `stats items`, gathered by class.
-fn items(table: &StatsTable) -> Object {
+pub(crate) fn items(table: &StatsTable) -> Object {
     let mut object = Object::new();
     for (row, value) in table.iter() {
         let Some((class, name)) = row
@@ -290,7 +308,7 @@ fn items(table: &StatsTable) -> Object {
 }
 
 /// Sets a statistic under its own name; the first row of a name counts.
-fn set_statistic(object: &mut Object, name: &str, value: &str) {
+pub(crate) fn set_statistic(object: &mut Object, name: &str, value: &str) {
     if object.contains_key(name) {
         return;
     }
@@ -532,11 +550,11 @@ fn strings(texts: &[String]) -> Value {
     Value::Array(texts.iter().map(|text| text.as_str().into()).collect())
 }
 
-fn set(object: &mut Object, key: &str, value: impl Into<Value>) {
+pub(crate) fn set(object: &mut Object, key: &str, value: impl Into<Value>) {
     object.insert(key.to_owned(), value.into());
 }
 
-fn set_some(object: &mut Object, key: &str, value: Option<impl Into<Value>>) {
+pub(crate) fn set_some(object: &mut Object, key: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
         set(object, key, value);
     }

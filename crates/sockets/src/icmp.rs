@@ -3,9 +3,11 @@
 //! The queue tells for whom the failed packet was meant and which router or host complained, which
 //! an `errno` alone does not. It needs no privilege and no descriptor for each target.
 
+use std::collections::HashSet;
 use std::io::IoSliceMut;
 use std::net::IpAddr;
 use std::os::fd::RawFd;
+use std::sync::OnceLock;
 
 use model::{Contact, IcmpError, Refusal};
 use nix::errno::Errno;
@@ -68,6 +70,29 @@ pub(crate) fn take_error(fd: RawFd, scratch: &mut [u8]) -> Option<QueuedError> {
 
 /// What an ICMP error says about the endpoint.
 pub(crate) fn contact_of_icmp(icmp: IcmpError, ipv6: bool) -> Option<Contact> {
+    match contact_of_code(icmp, ipv6) {
+        // Our own kernel makes this error when no neighbour answers; there was no packet.
+        Some(Contact::Unreachable(_)) if icmp.from.is_some_and(is_own_address) => {
+            Some(Contact::Unreachable(None))
+        }
+        contact => contact,
+    }
+}
+
+/// Whether an address is this machine's own. Looked up once: a run is short beside its changes.
+fn is_own_address(ip: IpAddr) -> bool {
+    static OWN: OnceLock<HashSet<IpAddr>> = OnceLock::new();
+    let own = OWN.get_or_init(|| {
+        let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
+        interfaces
+            .filter_map(|interface| interface.address.as_ref().and_then(Peer::of_kernel))
+            .map(|peer| peer.ip)
+            .collect()
+    });
+    own.contains(&ip)
+}
+
+fn contact_of_code(icmp: IcmpError, ipv6: bool) -> Option<Contact> {
     if ipv6 {
         if icmp.kind != ICMP6_UNREACHABLE {
             return None;

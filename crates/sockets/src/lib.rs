@@ -21,6 +21,8 @@ mod certificate;
 mod cookie;
 mod icmp;
 pub mod limits;
+mod link;
+mod neighbour_table;
 mod neighbourhood;
 pub mod pace;
 mod plan;
@@ -34,9 +36,11 @@ mod sweep_streams;
 mod talks;
 mod timers;
 
+pub use link::{DatagramLink, Link, LinkError, Security, TlsOptions};
+pub use neighbourhood::Neighbourhood;
 pub use plan::{
     AcceptsEverything, Network, Observation, Plan, Progress, Sink, SocketError, Tally,
     TimeoutPolicy,
 };
 pub use reactor::SocketNetwork;
-pub use surroundings::{local_networks, resolve, vantage};
+pub use surroundings::{has_interface, local_networks, resolve, vantage};

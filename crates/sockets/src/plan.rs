@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use interview::Depth;
-use model::{Evidence, Impression, Transport};
+use model::{Evidence, Impression, Pending, Transport};
 use targets::{AddressRange, Order, Permit, Permitted};
 
 /// How long one probe is waited for.
@@ -24,6 +24,8 @@ pub struct Plan {
     pub udp: bool,
     /// Which pairs of the permit, in which order, from which counter on.
     pub order: Order,
+    /// Pairs of an earlier run that it did not end: they are asked first.
+    pub again: Vec<Pending>,
     /// Packets a second, at most.
     pub rate_pps: u64,
     /// Sends after the first, to what stayed silent.
@@ -61,8 +63,6 @@ pub struct Progress {
     pub begun: u64,
     /// Pairs in the order.
     pub pairs: u64,
-    /// Every pair before this counter is done.
-    pub counter: u64,
     /// Packets sent so far.
     pub packets_sent: u64,
     /// Packets received so far.
@@ -77,6 +77,9 @@ pub trait Sink {
     fn observed(&mut self, observation: Observation);
     /// Called a few times a second.
     fn progress(&mut self, progress: &Progress);
+    /// Called every few seconds: from here an interrupted run can be continued. Every pair before
+    /// `counter` is done, but for the pending ones.
+    fn checkpoint(&mut self, counter: u64, pending: &[Pending]);
     /// Whether the user wants it to end now.
     fn is_stopped(&self) -> bool;
 }
@@ -105,8 +108,10 @@ pub struct Tally {
     pub rejected_replies: u64,
     /// Whether every pair was judged.
     pub complete: bool,
-    /// Every pair before this counter is done.
+    /// Every pair before this counter is done, but for the pending ones.
     pub counter: u64,
+    /// Pairs before the counter that were begun and not ended.
+    pub pending: Vec<Pending>,
     /// How long it took.
     pub duration: Duration,
     /// Networks in which everything accepts.

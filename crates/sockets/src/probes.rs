@@ -144,6 +144,8 @@ pub(crate) struct StreamProbe {
     pub(crate) counter: u64,
     /// Connection attempts made.
     pub(crate) sends: u32,
+    /// When the first was made.
+    pub(crate) first_sent_at: Duration,
     /// Those still open: an answer to an older one is as good.
     pub(crate) attempts: Vec<Key>,
 }

@@ -5,13 +5,14 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use interview::Depth;
-use model::{Contact, Dialogue, Ending, Evidence, Impression, Transport};
+use model::{Contact, Dialogue, Ending, Evidence, Impression, Pending, Transport};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use targets::{Order, Permit, Permitted};
 
 use crate::address::Peer;
 use crate::cookie::{Cookie, CookieKey};
 use crate::limits::{self, Shares};
+use crate::neighbour_table::{NeighbourTable, UNANSWERED_AFTER};
 use crate::neighbourhood::{Neighbourhood, Neighbourhoods};
 use crate::pace::Pacer;
 use crate::plan::{
@@ -32,6 +33,11 @@ const EVENTS_PER_TURN: usize = 512;
 const SLEEP_MAX: Duration = Duration::from_millis(50);
 /// How often the sink hears of the progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+/// How often an interrupted run could be continued from.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
+const CHECKPOINT_INTERVAL_LONG: Duration = Duration::from_secs(15);
+/// Pending pairs up to which a checkpoint is short.
+const PENDING_SHORT: usize = 2_000;
 /// Bytes read from a socket at once.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
 
@@ -61,6 +67,13 @@ pub(crate) enum Wake {
     DatagramTalk(Key),
 }
 
+/// The transports over which a pair has not been judged yet.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    stream: bool,
+    datagram: bool,
+}
+
 /// A result of a stranger, held back until its neighbourhood is understood.
 pub(crate) struct Held {
     target: Permitted,
@@ -84,12 +97,16 @@ pub(crate) struct Reactor<'a> {
     pub(crate) shares: Shares,
     pacer: Pacer,
     pub(crate) trips: RoundTrips,
+    neighbour_table: NeighbourTable,
     pub(crate) timers: Timers<Wake>,
     order: Order,
     order_ended: bool,
     begun: u64,
-    /// Pairs begun and not ended, with the number of transports still open.
-    open_pairs: BTreeMap<u64, u8>,
+    /// Pairs begun and not ended, with the transports that are still open.
+    open_pairs: BTreeMap<u64, Open>,
+    /// Pairs of an earlier run that are to be asked again, the next one last.
+    again: Vec<Pending>,
+    checkpoint_at: Duration,
     pub(crate) ready_streams: VecDeque<Key>,
     pub(crate) ready_datagrams: VecDeque<Peer>,
     pub(crate) stream_probes: Slab<StreamProbe>,
@@ -133,11 +150,14 @@ impl<'a> Reactor<'a> {
             shares: limits::descriptors(),
             pacer: Pacer::new(plan.rate_pps, Duration::ZERO),
             trips: RoundTrips::default(),
+            neighbour_table: NeighbourTable::default(),
             timers: Timers::new(),
             order: plan.order.clone(),
             order_ended: false,
             begun: 0,
             open_pairs: BTreeMap::new(),
+            again: plan.again.iter().rev().copied().collect(),
+            checkpoint_at: CHECKPOINT_INTERVAL,
             ready_streams: VecDeque::new(),
             ready_datagrams: VecDeque::new(),
             stream_probes: Slab::new(),
@@ -194,7 +214,8 @@ impl<'a> Reactor<'a> {
         }
         self.release_held();
         self.now = self.epoch.elapsed();
-        self.tally.counter = self.counter();
+        self.tally.counter = self.order.counter();
+        self.tally.pending = self.pending();
         self.tally.duration = self.now;
         self.collect_accepting_networks();
         Ok(self.tally)
@@ -258,22 +279,24 @@ impl<'a> Reactor<'a> {
         if self.order_ended {
             return false;
         }
-        let Some((counter, index)) = self.order.next() else {
+        let Some((counter, index, wanted)) = self.next_pair() else {
             self.order_ended = true;
             return false;
         };
         let target = self.permit.pair(index);
         self.begun += 1;
         let unix = matches!(target.address(), model::Address::Unix(_));
-        let stream = self.plan.tcp || unix;
-        let datagram = self.plan.udp && !unix;
-        self.open_pairs
-            .insert(counter, u8::from(stream) + u8::from(datagram));
+        let stream = wanted.stream && (self.plan.tcp || unix);
+        let datagram = wanted.datagram && self.plan.udp && !unix;
+        if stream || datagram {
+            self.open_pairs.insert(counter, Open { stream, datagram });
+        }
         if stream {
             let probe = StreamProbe {
                 target: target.clone(),
                 counter,
                 sends: 0,
+                first_sent_at: self.now,
                 attempts: Vec::new(),
             };
             let key = self.stream_probes.insert(probe);
@@ -283,6 +306,26 @@ impl<'a> Reactor<'a> {
             self.begin_datagram_probe(target, counter);
         }
         true
+    }
+
+    /// What an earlier run left open comes first, then the order.
+    fn next_pair(&mut self) -> Option<(u64, u64, Open)> {
+        while let Some(Pending {
+            counter,
+            stream,
+            datagram,
+        }) = self.again.pop()
+        {
+            if let Some(index) = self.order.index_at(counter) {
+                return Some((counter, index, Open { stream, datagram }));
+            }
+        }
+        let (counter, index) = self.order.next()?;
+        let both = Open {
+            stream: true,
+            datagram: true,
+        };
+        Some((counter, index, both))
     }
 
     fn begin_datagram_probe(&mut self, target: Permitted, counter: u64) {
@@ -356,6 +399,27 @@ impl<'a> Reactor<'a> {
         }
     }
 
+    /// What the silence of an address amounts to, once its last send has had its time: nobody is
+    /// there if the kernel could not find it on our own link. `Err`: the kernel still asks, so long.
+    pub(crate) fn contact_of_silence(
+        &mut self,
+        target: &Permitted,
+        first_sent_at: Duration,
+    ) -> Result<Contact, Duration> {
+        let unanswered = target
+            .address()
+            .ip()
+            .is_some_and(|ip| self.neighbour_table.is_unanswered(ip, self.now));
+        if !unanswered {
+            return Ok(Contact::Silent);
+        }
+        let waited = self.now.saturating_sub(first_sent_at);
+        match (self.plan.timeout, UNANSWERED_AFTER.checked_sub(waited)) {
+            (TimeoutPolicy::Adaptive, Some(left)) if !left.is_zero() => Err(left),
+            _ => Ok(Contact::Unreachable(None)),
+        }
+    }
+
     pub(crate) fn depth(&self) -> Depth {
         self.plan.depth
     }
@@ -379,7 +443,7 @@ impl<'a> Reactor<'a> {
         late: bool,
     ) {
         if let Some(counter) = counter {
-            self.end_transport(counter);
+            self.end_transport(counter, transport);
         }
         self.sink.observed(Observation {
             target,
@@ -397,7 +461,7 @@ impl<'a> Reactor<'a> {
         counter: u64,
         evidence: Evidence,
     ) {
-        self.end_transport(counter);
+        self.end_transport(counter, Transport::Tcp);
         self.neighbourhoods
             .entry(place)
             .or_default()
@@ -435,21 +499,26 @@ impl<'a> Reactor<'a> {
         }
     }
 
-    fn end_transport(&mut self, counter: u64) {
+    fn end_transport(&mut self, counter: u64, transport: Transport) {
         if let Some(open) = self.open_pairs.get_mut(&counter) {
-            *open -= 1;
-            if *open == 0 {
+            match transport {
+                Transport::Udp => open.datagram = false,
+                Transport::Tcp | Transport::Unix => open.stream = false,
+            }
+            if !open.stream && !open.datagram {
                 self.open_pairs.remove(&counter);
             }
         }
     }
 
-    fn counter(&self) -> u64 {
-        self.open_pairs
-            .keys()
-            .next()
-            .copied()
-            .unwrap_or_else(|| self.order.counter())
+    /// What a run that continues this one would have to ask again, besides what never began.
+    fn pending(&self) -> Vec<Pending> {
+        let begun = self.open_pairs.iter().map(|(counter, open)| Pending {
+            counter: *counter,
+            stream: open.stream,
+            datagram: open.datagram,
+        });
+        begun.chain(self.again.iter().rev().copied()).collect()
     }
 
     fn report_progress(&mut self) {
@@ -461,7 +530,6 @@ impl<'a> Reactor<'a> {
             elapsed: self.now,
             begun: self.begun,
             pairs: self.order.len(),
-            counter: self.counter(),
             packets_sent: self.tally.packets_sent,
             packets_received: self.tally.packets_received,
             interviews: (self.stream_talks.len()
@@ -470,13 +538,22 @@ impl<'a> Reactor<'a> {
                 + self.waiting_datagrams.len()) as u64,
         };
         self.sink.progress(&progress);
+        if self.now >= self.checkpoint_at {
+            let pending = self.pending();
+            // A long list is written less often, or the file would grow by it alone.
+            let pause = if pending.len() > PENDING_SHORT {
+                CHECKPOINT_INTERVAL_LONG
+            } else {
+                CHECKPOINT_INTERVAL
+            };
+            self.checkpoint_at = self.now + pause;
+            self.sink.checkpoint(self.order.counter(), &pending);
+        }
     }
 
     /// Ends everything under way and keeps what is known of it.
     fn stop(&mut self) {
         // What is unanswered stays in `open_pairs`, so that a resumed run asks it again.
-        self.tally.counter = self.counter();
-        let resume_at = self.tally.counter;
         for key in self.stream_talks.keys() {
             self.stop_stream_talk(key);
         }
@@ -504,7 +581,6 @@ impl<'a> Reactor<'a> {
         for (_, probe) in std::mem::take(&mut self.datagram_probes) {
             self.give_up(probe.target, Transport::Udp);
         }
-        self.open_pairs.insert(resume_at, 1);
     }
 
     fn give_up(&mut self, target: Permitted, transport: Transport) {

@@ -5,7 +5,6 @@
 //! that carries a secret.
 
 use std::io::Read;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -50,20 +49,38 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(peer: IpAddr) -> Result<Session, String> {
+    /// A session for an audit: whatever the server shows is accepted and written down.
+    pub(crate) fn accepting_all(name: ServerName<'static>) -> Result<Session, String> {
         let requested = Arc::new(Requested::default());
         let provider = Arc::new(ring::default_provider());
-        let verifier = Arc::new(AcceptAll {
-            provider: Arc::clone(&provider),
-        });
-        let config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
+            .with_custom_certificate_verifier(Session::verifier_of_all(provider))
             .with_client_cert_resolver(Arc::clone(&requested) as Arc<dyn ResolvesClientCert>);
-        let connection = ClientConnection::new(Arc::new(config), ServerName::from(peer))
-            .map_err(|error| error.to_string())?;
+        Session::begin(Arc::new(config), name, requested)
+    }
+
+    /// A session with the user's own trust and identity.
+    pub(crate) fn with_config(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<Session, String> {
+        Session::begin(config, name, Arc::new(Requested::default()))
+    }
+
+    /// A verifier that verifies nothing.
+    pub(crate) fn verifier_of_all(provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
+        Arc::new(AcceptAll { provider })
+    }
+
+    fn begin(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+        requested: Arc<Requested>,
+    ) -> Result<Session, String> {
+        let connection = ClientConnection::new(config, name).map_err(|error| error.to_string())?;
         Ok(Session {
             connection,
             requested,

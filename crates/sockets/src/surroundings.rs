@@ -68,6 +68,11 @@ pub fn local_networks() -> Vec<AddressRange> {
     networks
 }
 
+/// Whether this machine has an interface of that name.
+pub fn has_interface(name: &str) -> bool {
+    nix::net::if_::if_nametoindex(name).is_ok()
+}
+
 /// Where questions to this address are asked from: our own address and its interface. Nothing is
 /// sent: connecting a UDP socket only looks up the route.
 pub fn vantage(towards: Option<IpAddr>) -> Vantage {

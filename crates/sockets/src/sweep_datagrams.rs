@@ -38,7 +38,7 @@ const FOREIGN_BYTES_MAX: usize = 64;
 
 /// What sending one datagram came to.
 enum Sent {
-    Sent,
+    Whole,
     /// Our own system has no room for it now.
     Later,
     /// It can't be sent: no route, a broadcast address, a firewall of ours.
@@ -57,7 +57,7 @@ impl Reactor<'_> {
         let datagram = DatagramRequest::Version.encode(cookie.request_id);
         let target = probe.target.clone();
         match self.send_from(&target, peer.is_ipv6(), cookie.socket, &datagram) {
-            Sent::Sent => {}
+            Sent::Whole => {}
             Sent::Later => {
                 self.ready_datagrams.push_front(peer);
                 return Ok(false);
@@ -90,7 +90,7 @@ impl Reactor<'_> {
         // is drained, an error is this datagram's own.
         for last in [false, true] {
             match send_datagram(fd, target, datagram) {
-                Ok(()) => return Sent::Sent,
+                Ok(()) => return Sent::Whole,
                 Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => return Sent::Later,
                 Err(errno) if last => return Sent::Failed(errno),
                 Err(_) => self.drain_errors(ipv6, socket),
@@ -304,10 +304,14 @@ impl Reactor<'_> {
         if probe.sends != send {
             return;
         }
-        if probe.sends > self.plan.retries {
-            self.end_datagram_probe(&peer, Contact::Silent);
-        } else {
+        if probe.sends <= self.plan.retries {
             self.ready_datagrams.push_back(peer);
+            return;
+        }
+        let (target, first_sent_at) = (probe.target.clone(), probe.first_sent_at);
+        match self.contact_of_silence(&target, first_sent_at) {
+            Ok(contact) => self.end_datagram_probe(&peer, contact),
+            Err(left) => self.timers.set(self.now + left, Wake::Datagram(peer, send)),
         }
     }
 

@@ -71,6 +71,7 @@ pub(crate) fn begin_connect(target: &Permitted) -> Begun {
     match result {
         Ok(()) | Err(Errno::EINPROGRESS) => match pending_error(&fd) {
             None => Begun::Pending(fd),
+            Some(errno) if was_accepted(errno) => Begun::Pending(fd),
             Some(errno) => Begun::Ended(contact_of_failure(&fd, errno, peer.as_ref())),
         },
         Err(errno) if peer.is_none() => Begun::Ended(contact_of_unix_errno(errno)),
@@ -89,6 +90,12 @@ pub(crate) fn pending_error(fd: &OwnedFd) -> Option<Errno> {
         Ok(code) => Some(Errno::from_raw(code)),
         Err(errno) => Some(errno),
     }
+}
+
+/// Whether an error of a connect comes from after the SYN-ACK: somebody accepted and then reset. A
+/// RST in answer to a SYN is ECONNREFUSED (tcp_reset in Linux's net/ipv4/tcp_input.c).
+fn was_accepted(errno: Errno) -> bool {
+    matches!(errno, Errno::ECONNRESET | Errno::EPIPE)
 }
 
 /// What ended a connect: the ICMP error in the queue, or else the errno.
@@ -130,6 +137,9 @@ impl Reactor<'_> {
         };
         probe.sends += 1;
         let send = probe.sends;
+        if send == 1 {
+            probe.first_sent_at = self.now;
+        }
         let target = probe.target.clone();
         match begin_connect(&target) {
             Begun::Pending(fd) => {
@@ -213,7 +223,7 @@ impl Reactor<'_> {
         };
         let probe_key = attempt.probe;
         let rtt = self.now.saturating_sub(attempt.sent_at);
-        match pending_error(&attempt.fd) {
+        match pending_error(&attempt.fd).filter(|errno| !was_accepted(*errno)) {
             None => {
                 let Some(attempt) = self.attempts.remove(key) else {
                     return;
@@ -254,10 +264,14 @@ impl Reactor<'_> {
         if probe.sends != send {
             return;
         }
-        if probe.sends > self.plan.retries {
-            self.end_stream_probe(key, Contact::Silent);
-        } else {
+        if probe.sends <= self.plan.retries {
             self.ready_streams.push_back(key);
+            return;
+        }
+        let (target, first_sent_at) = (probe.target.clone(), probe.first_sent_at);
+        match self.contact_of_silence(&target, first_sent_at) {
+            Ok(contact) => self.end_stream_probe(key, contact),
+            Err(left) => self.timers.set(self.now + left, Wake::Stream(key, send)),
         }
     }
 

@@ -8,10 +8,11 @@ use interview::{
     Closing, ConnectionId, DatagramInterview, DatagramOutput, Depth, Options, StreamInterview,
     StreamOutput,
 };
-use model::{TlsFacts, Transport};
+use model::{Auth, Dialogue, Ending, TlsFacts, Transport};
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 use nix::sys::socket::{MsgFlags, SockaddrStorage, recv, recvfrom, send};
+use rustls::pki_types::ServerName;
 use targets::Permitted;
 
 use crate::address::Peer;
@@ -56,6 +57,8 @@ struct TalkConnection {
     id: ConnectionId,
     fd: OwnedFd,
     open: bool,
+    /// Whether sending failed: an error is told only once, and the next read would say "closed".
+    reset: bool,
     session: Option<Box<Session>>,
     outgoing: Vec<u8>,
 }
@@ -149,6 +152,7 @@ impl Reactor<'_> {
             id: ConnectionId(0),
             fd,
             open: true,
+            reset: false,
             session: None,
             outgoing: Vec::new(),
         };
@@ -279,6 +283,7 @@ impl Reactor<'_> {
             };
             let connection = &mut talk.connections[place];
             let closing = match recv(connection.fd.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+                Ok(0) if connection.reset => Some(Closing::Reset),
                 Ok(0) => Some(Closing::Closed),
                 Ok(length) => {
                     self.tally.packets_received += 1;
@@ -340,7 +345,7 @@ impl Reactor<'_> {
         };
         let target = talk.target.clone();
         let session = match (tls, target.address().ip()) {
-            (true, Some(ip)) => match Session::new(ip) {
+            (true, Some(ip)) => match Session::accepting_all(ServerName::from(ip)) {
                 Ok(session) => Some(Box::new(session)),
                 Err(detail) => {
                     let closing = Closing::TlsFailed {
@@ -363,6 +368,7 @@ impl Reactor<'_> {
                     id,
                     fd,
                     open: false,
+                    reset: false,
                     session,
                     outgoing: Vec::new(),
                 };
@@ -424,8 +430,11 @@ impl Reactor<'_> {
                 Ok(sent) => {
                     connection.outgoing.drain(..sent);
                 }
-                // A reset shows at the next read, with what was said before it.
-                Err(Errno::EAGAIN | Errno::EINTR) | Err(_) => break,
+                Err(Errno::EAGAIN | Errno::EINTR) => break,
+                Err(_) => {
+                    connection.reset = true;
+                    break;
+                }
             }
         }
         let mut flags = EpollFlags::EPOLLIN;
@@ -464,6 +473,8 @@ impl Reactor<'_> {
         let transport = transport_of(&talk.target);
         let dialogue = talk.machine.into_dialogue();
         let stranger = stranger_of(&dialogue).cloned();
+        // Stopped before anything was understood: its pair stays open, to be asked again.
+        let counter = (!is_undecided(&dialogue)).then_some(talk.counter);
         let evidence = spoken(talk.attempts, talk.rtt, dialogue);
         if let Some(place) = talk.place
             && let Some(acceptance) = self.neighbourhoods.get_mut(&place)
@@ -482,7 +493,7 @@ impl Reactor<'_> {
             }
             self.release_if_decided(place);
         }
-        self.conclude(talk.target, transport, Some(talk.counter), evidence, false);
+        self.conclude(talk.target, transport, counter, evidence, false);
     }
 
     // ---- datagrams ----
@@ -570,16 +581,31 @@ impl Reactor<'_> {
         let waiting = talk.waiting;
         let late = waiting.counter.is_none();
         let rtt = waiting.rtt.unwrap_or(RTT_UNKNOWN);
-        let mut evidence = spoken(waiting.attempts, rtt, talk.machine.into_dialogue());
-        evidence.rtt = waiting.rtt;
-        self.conclude(
-            waiting.target,
-            Transport::Udp,
-            waiting.counter,
-            evidence,
-            late,
-        );
+        let mut counter = waiting.counter;
+        let evidence = if talk.machine.is_unconfirmed() {
+            // The late answer of another host, or a forgery: this endpoint has said nothing.
+            self.tally.rejected_replies += 1;
+            if late {
+                return;
+            }
+            crate::reactor::bare(model::Contact::Silent, waiting.attempts)
+        } else {
+            let dialogue = talk.machine.into_dialogue();
+            counter = counter.filter(|_| !is_undecided(&dialogue));
+            let mut evidence = spoken(waiting.attempts, rtt, dialogue);
+            evidence.rtt = waiting.rtt;
+            evidence
+        };
+        self.conclude(waiting.target, Transport::Udp, counter, evidence, late);
     }
+}
+
+/// Whether the run was stopped before this dialogue showed what it was with.
+fn is_undecided(dialogue: &Dialogue) -> bool {
+    dialogue.ending == Ending::Stopped
+        && dialogue.executed.is_empty()
+        && dialogue.auth == Auth::Unknown
+        && dialogue.impression.is_none()
 }
 
 /// Gives received bytes to the machine, through the TLS session if there is one; returns how the

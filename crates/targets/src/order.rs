@@ -196,6 +196,13 @@ impl Order {
         self.counter
     }
 
+    /// The index of the pair at an earlier place of this order, for asking it again; `None` beyond
+    /// the shard's length.
+    pub fn index_at(&self, counter: u64) -> Option<u64> {
+        let position = self.shard.index - 1 + counter.checked_mul(self.shard.of)?;
+        (counter < self.len).then(|| self.permutation.at(position))
+    }
+
     /// How many pairs are still to come.
     pub fn remaining(&self) -> u64 {
         self.len - self.counter

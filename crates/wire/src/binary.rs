@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 /// Length of a packet's header, in bytes.
-const HEADER_BYTES: usize = 24;
+pub(crate) const HEADER_BYTES: usize = 24;
 /// First byte of every reply.
-const REPLY_MAGIC: u8 = 0x81;
+pub(crate) const REPLY_MAGIC: u8 = 0x81;
 
 /// The longest body that is read, in bytes. No reply to anything that can be asked comes near it;
 /// a larger one is taken as a sign that the peer does not speak this protocol.
@@ -17,16 +17,22 @@ pub mod opcode {
     pub const NOOP: u8 = 0x0a;
     /// The server's version, as the reply's value.
     pub const VERSION: u8 = 0x0b;
+    /// A key's value, with the key in the reply; no reply if it is not stored.
+    pub const GETKQ: u8 = 0x0d;
     /// Statistics.
     pub const STAT: u8 = 0x10;
     /// The names of the SASL mechanisms, as the reply's value.
     pub const SASL_LIST: u8 = 0x20;
+    /// Authentication: the mechanism as the key, its first message as the value.
+    pub const SASL_AUTH: u8 = 0x21;
 }
 
 /// The statuses that decide something. A reply may carry any other.
 pub mod status {
     /// The command was executed.
     pub const NO_ERROR: u16 = 0x00;
+    /// There is no such key.
+    pub const KEY_NOT_FOUND: u16 = 0x01;
     /// Credentials are demanded first.
     pub const AUTH_ERROR: u16 = 0x20;
     /// The server does not know the command.
@@ -134,18 +140,19 @@ impl BinaryDecoder {
 }
 
 /// What a packet's header says; nothing in it is believed yet.
-struct Header {
-    opcode: u8,
-    key_bytes: usize,
-    extras_bytes: usize,
-    status: u16,
-    body_bytes: usize,
+pub(crate) struct Header {
+    pub(crate) opcode: u8,
+    pub(crate) key_bytes: usize,
+    pub(crate) extras_bytes: usize,
+    pub(crate) status: u16,
+    /// Extras, key and value together.
+    pub(crate) body_bytes: usize,
     opaque: u32,
 }
 
 impl Header {
     /// The header of a packet; `None` until it is whole. The magic byte is not looked at.
-    fn parse(packet: &[u8]) -> Option<Header> {
+    pub(crate) fn parse(packet: &[u8]) -> Option<Header> {
         let head = packet.first_chunk::<HEADER_BYTES>()?;
         Some(Header {
             opcode: head[1],

@@ -1,7 +1,7 @@
-//! Everything that can be asked, which is only what is harmless on every version.
+//! What can be asked of anybody, which is only what is harmless on every version.
 
 use crate::frame::Frame;
-use crate::opcode;
+use crate::{Clearance, Risky, opcode};
 
 /// First byte of a binary request (`doc/protocol-binary.txt`).
 const BINARY_REQUEST_MAGIC: u8 = 0x80;
@@ -109,7 +109,8 @@ impl Request {
 /// It is not a [`Request`] because it is not harmless over every transport: while they list a
 /// client of a unix socket, versions before 1.5.17 read beyond their stack (CVE-2019-15026). A
 /// server that listens on a unix socket has no TCP port, so a TCP connection is proof enough that
-/// the faulty code is not reached. Whoever builds the value says that this is what they have.
+/// the faulty code is not reached. Whoever builds the value says that this is what they have. For a
+/// unix socket the version decides, by a [`Clearance`].
 ///
 /// Its reply holds the addresses of clients: count them, do not keep them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,6 +120,14 @@ impl ConnectionsRequest {
     /// The request, for a connection that is a TCP one. Never send it over a unix socket.
     pub fn over_tcp() -> ConnectionsRequest {
         ConnectionsRequest(())
+    }
+
+    /// The request, for the unix socket that the clearance was minted for; `None` if the clearance
+    /// is for something else.
+    pub fn over_unix(clearance: Clearance) -> Option<ConnectionsRequest> {
+        clearance
+            .admits(Risky::ConnectionsOverUnix)
+            .then_some(ConnectionsRequest(()))
     }
 
     /// Appends the request to `out`: one line, ended by `\r\n`.
@@ -151,15 +160,33 @@ impl BinaryRequest {
             BinaryRequest::Stat(group) => (opcode::STAT, group.argument()),
             BinaryRequest::SaslList => (opcode::SASL_LIST, ""),
         };
-        // The longest key is "settings", so its length fits one byte of each field.
-        let key_bytes = key.len() as u8;
-        out.extend_from_slice(&[BINARY_REQUEST_MAGIC, opcode, 0, key_bytes]);
-        out.extend_from_slice(&[0; 4]); // extras length, data type, virtual bucket
-        out.extend_from_slice(&[0, 0, 0, key_bytes]); // total body
-        out.extend_from_slice(&opaque.to_be_bytes());
-        out.extend_from_slice(&[0; 8]); // compare-and-swap value
-        out.extend_from_slice(key.as_bytes());
+        append_binary_request(opcode, key.as_bytes(), &[], opaque, out);
     }
+}
+
+/// Appends a packet without extras: the 24-byte header, the key and the value. Private to this room,
+/// so that nobody can write a packet by hand.
+///
+/// # Panics
+/// If the key is longer than 65,535 bytes or the body longer than 4 GiB; callers have far smaller
+/// limits.
+pub(crate) fn append_binary_request(
+    opcode: u8,
+    key: &[u8],
+    value: &[u8],
+    opaque: u32,
+    out: &mut Vec<u8>,
+) {
+    let key_bytes = u16::try_from(key.len()).expect("a key below 64 KiB");
+    let body_bytes = u32::try_from(key.len() + value.len()).expect("a body below 4 GiB");
+    out.extend_from_slice(&[BINARY_REQUEST_MAGIC, opcode]);
+    out.extend_from_slice(&key_bytes.to_be_bytes());
+    out.extend_from_slice(&[0; 4]); // extras length, data type, virtual bucket
+    out.extend_from_slice(&body_bytes.to_be_bytes());
+    out.extend_from_slice(&opaque.to_be_bytes());
+    out.extend_from_slice(&[0; 8]); // compare-and-swap value
+    out.extend_from_slice(key);
+    out.extend_from_slice(value);
 }
 
 /// A request over UDP: one command of the text protocol in one datagram.

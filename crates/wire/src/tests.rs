@@ -1,7 +1,10 @@
 //! Tests of the whole room: laws on made-up bytes, and the recorded replies of real servers.
 
 mod laws;
+mod listings;
+mod real_servers;
 mod transcripts;
+mod wall;
 
 use crate::{AsciiAnomalies, AsciiDecoder, AsciiEvent, BinaryDecoder, BinaryEvent};
 

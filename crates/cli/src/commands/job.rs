@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use engine::{AcceptedRisk, Event, Job};
 use interview::Depth;
-use model::{Address, Hostname, RunRecord, Severity, Text, VerdictCounts};
+use model::{Address, Hostname, Pending, RunRecord, Severity, Text, VerdictCounts};
 use report::{Style, TextOptions};
 use sockets::{Plan, SocketNetwork, TimeoutPolicy};
 use targets::{
@@ -55,6 +55,7 @@ pub(crate) struct Resumption {
     pub(crate) path: PathBuf,
     pub(crate) run: String,
     pub(crate) counter: u64,
+    pub(crate) pending: Vec<Pending>,
     pub(crate) fingerprint: u64,
     pub(crate) verdicts: VerdictCounts,
 }
@@ -109,6 +110,7 @@ pub(crate) fn select(
         match &target.hosts {
             Hosts::Ranges(ranges) => builder.add_ranges(ranges, target.port),
             Hosts::Address(address) => {
+                check_zone(&target.typed, address)?;
                 builder.add_address(address.clone(), target.port, names(address));
             }
             Hosts::Unix(path) => {
@@ -135,6 +137,20 @@ pub(crate) fn select(
         }
     }
     builder.build().map_err(Failure::usage)
+}
+
+/// A link-local address means another host on every interface, so it names its own.
+pub(crate) fn check_zone(typed: &str, address: &Address) -> Result<(), Failure> {
+    match address {
+        Address::Zoned(_, zone) if !sockets::has_interface(zone) => Err(Failure::usage(format!(
+            "{typed:?}: this machine has no interface {zone:?}; `ip link` lists them"
+        ))),
+        Address::Ip(IpAddr::V6(ip)) if ip.is_unicast_link_local() => Err(Failure::usage(format!(
+            "{typed:?}: a link-local address needs its interface; write {ip}%INTERFACE, such as \
+             {ip}%eth0"
+        ))),
+        Address::Ip(_) | Address::Zoned(..) | Address::Unix(_) => Ok(()),
+    }
 }
 
 fn resolve(name: &str) -> Result<IpAddr, Failure> {
@@ -246,6 +262,11 @@ fn job(
             tcp: manner.tcp,
             udp: manner.udp,
             order,
+            again: manner
+                .resume
+                .as_ref()
+                .map(|resume| resume.pending.clone())
+                .unwrap_or_default(),
             rate_pps: pace.rate,
             retries: pace.retries,
             timeout: pace

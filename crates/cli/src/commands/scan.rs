@@ -65,7 +65,7 @@ fn resumed(flags: &ScanFlags, depth: Depth, style: Style) -> Result<(Wanted, Man
         return typed(flags, depth, style);
     };
     let past = read_past_run(path)?;
-    if past.complete || past.counter >= past.pairs {
+    if past.complete || (past.counter >= past.pairs && past.pending.is_empty()) {
         return Err(Failure::usage(format!(
             "{}: run {} is complete; there is nothing to continue",
             path.display(),
@@ -98,6 +98,7 @@ fn resumed(flags: &ScanFlags, depth: Depth, style: Style) -> Result<(Wanted, Man
             path: path.clone(),
             run: past.run,
             counter: past.counter,
+            pending: past.pending,
             fingerprint: past.fingerprint,
             verdicts: past.verdicts,
         }),

@@ -24,6 +24,9 @@ pub(crate) fn verify(flags: VerifyFlags) -> Result<Exit, Failure> {
         if path.is_file() {
             files += 1;
             add_found(path, &mut targets, &mut names)?;
+        } else if path.extension().is_some_and(|word| word == "ndjson") {
+            // It would be looked up as a host name, and the answer would help nobody.
+            return Err(Failure::usage(format!("{subject}: no such file")));
         } else {
             targets.push(
                 parse_target(subject).map_err(|error| {

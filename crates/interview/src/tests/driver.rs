@@ -92,11 +92,7 @@ pub(super) fn play(server: &mut dyn Personality, manner: &Manner) -> Played {
     play_with(Options::new(Depth::Scan, None, 7), server, manner)
 }
 
-pub(super) fn play_with(
-    options: Options,
-    server: &mut dyn Personality,
-    manner: &Manner,
-) -> Played {
+pub(super) fn play_with(options: Options, server: &mut dyn Personality, manner: &Manner) -> Played {
     let mut machine = StreamInterview::new(options, Duration::ZERO);
     let mut play = Play::new(server, manner);
     play.open(ConnectionId(0));
@@ -113,7 +109,11 @@ pub(super) fn play_with(
             };
         }
         let wake_at = machine.wake_at().expect("a machine at work knows its time");
-        assert!(wake_at > play.now, "woken at {wake_at:?}, not after {:?}", play.now);
+        assert!(
+            wake_at >= play.now,
+            "woken at {wake_at:?}, before {:?}",
+            play.now
+        );
         match play.queue.first_key_value() {
             Some((&(at, _), _)) if at <= wake_at => {
                 let ((at, _), event) = play.queue.pop_first().unwrap();
@@ -123,6 +123,8 @@ pub(super) fn play_with(
             _ => {
                 play.now = wake_at;
                 machine.handle_timeout(wake_at);
+                let later = machine.wake_at().is_none_or(|next| next > wake_at);
+                assert!(later, "wants to be woken again at {wake_at:?}");
             }
         }
     }
@@ -203,7 +205,11 @@ impl<'a> Play<'a> {
 
     fn connect(&mut self, connection: ConnectionId, tls: bool) {
         self.opened += 1;
-        assert!(self.opened <= CONNECTIONS_MAX, "opens {} connections", self.opened);
+        assert!(
+            self.opened <= CONNECTIONS_MAX,
+            "opens {} connections",
+            self.opened
+        );
         self.alive.insert(connection);
         let round_trip = self.manner.half_trip * 2;
         let broken = self.fate();
@@ -218,7 +224,9 @@ impl<'a> Play<'a> {
         };
         match (&self.manner.tls, broken) {
             (_, Some(Fate::Stalls)) => {}
-            (_, Some(Fate::Closes)) => self.at(spoken_at, Event::Ended(connection, Closing::Closed)),
+            (_, Some(Fate::Closes)) => {
+                self.at(spoken_at, Event::Ended(connection, Closing::Closed))
+            }
             (_, Some(Fate::Resets)) => self.at(spoken_at, Event::Ended(connection, Closing::Reset)),
             (Tls::Session(_), None) => self.at(spoken_at, Event::Opened(connection)),
             (Tls::DemandsCertificate, None) => {
@@ -230,7 +238,10 @@ impl<'a> Play<'a> {
                 let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
                 let now_us = self.now_us();
                 let mut acts = self.server.stream_opened(u64::from(connection.0), now_us);
-                acts.extend(self.server.stream_bytes(u64::from(connection.0), hello, now_us));
+                acts.extend(
+                    self.server
+                        .stream_bytes(u64::from(connection.0), hello, now_us),
+                );
                 let closing = acts.iter().find_map(|act| match act {
                     Act::Send(_) | Act::Repeat { .. } => Some(failure(false, "no TLS record")),
                     Act::Close => Some(Closing::Closed),
@@ -279,7 +290,9 @@ impl<'a> Play<'a> {
         if clear_on_tls {
             return;
         }
-        let acts = self.server.stream_opened(u64::from(connection.0), self.now_us());
+        let acts = self
+            .server
+            .stream_opened(u64::from(connection.0), self.now_us());
         self.enqueue(connection, acts);
         if let Some(fate) = self.fate() {
             self.break_off(connection, fate);
@@ -296,7 +309,9 @@ impl<'a> Play<'a> {
             return;
         }
         let now_us = self.now_us();
-        let acts = self.server.stream_bytes(u64::from(connection.0), bytes, now_us);
+        let acts = self
+            .server
+            .stream_bytes(u64::from(connection.0), bytes, now_us);
         self.enqueue(connection, acts);
     }
 
@@ -309,7 +324,11 @@ impl<'a> Play<'a> {
 
     /// Does the server's acts up to its next pause.
     fn serve(&mut self, connection: ConnectionId) {
-        while let Some(act) = self.waiting.get_mut(&connection).and_then(VecDeque::pop_front) {
+        while let Some(act) = self
+            .waiting
+            .get_mut(&connection)
+            .and_then(VecDeque::pop_front)
+        {
             if self.fate().is_some() {
                 return;
             }
@@ -319,11 +338,22 @@ impl<'a> Play<'a> {
                     continue;
                 }
                 Act::Wait { us } => us,
-                Act::Repeat { bytes, times, pause_us } => {
+                Act::Repeat {
+                    bytes,
+                    times,
+                    pause_us,
+                } => {
                     self.deliver(connection, &bytes);
                     if times > 1 {
-                        let again = Act::Repeat { bytes, times: times - 1, pause_us };
-                        self.waiting.entry(connection).or_default().push_front(again);
+                        let again = Act::Repeat {
+                            bytes,
+                            times: times - 1,
+                            pause_us,
+                        };
+                        self.waiting
+                            .entry(connection)
+                            .or_default()
+                            .push_front(again);
                     }
                     // A link has some speed, or nothing else would ever happen.
                     pause_us.max(100)
@@ -344,7 +374,9 @@ impl<'a> Play<'a> {
 
     fn arrival(&self, connection: ConnectionId) -> Duration {
         let at = self.now + self.manner.half_trip;
-        self.last_at.get(&connection).map_or(at, |last| at.max(*last))
+        self.last_at
+            .get(&connection)
+            .map_or(at, |last| at.max(*last))
     }
 
     /// Sends bytes to us, in pieces and up to the cut.
@@ -377,7 +409,10 @@ impl<'a> Play<'a> {
     }
 
     fn draw(&mut self) -> u64 {
-        self.draws = self.draws.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        self.draws = self
+            .draws
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(1);
         self.draws >> 33
     }
 
@@ -457,13 +492,17 @@ pub(super) struct Exchanged {
     pub(super) dialogue: Dialogue,
     pub(super) took: Duration,
     pub(super) requests: Vec<Vec<u8>>,
+    pub(super) unconfirmed: bool,
 }
+
+/// How long after the request a datagram arrives, and what it is.
+pub(super) type Arrival = (Duration, Vec<u8>);
 
 /// Plays a datagram interview. The server is told each request and says which datagrams arrive,
 /// and how long after the request. Its first reply to `version` began the interview.
 pub(super) fn exchange(
     options: Options,
-    server: &mut dyn FnMut(&[u8]) -> Vec<(Duration, Vec<u8>)>,
+    server: &mut dyn FnMut(&[u8]) -> Vec<Arrival>,
 ) -> Exchanged {
     let first = server(b"\x12\x34\0\0\0\x01\0\0version\r\n");
     let (_, first) = first.first().expect("an answer to the sweep's datagram");
@@ -483,10 +522,15 @@ pub(super) fn exchange(
             requests.push(request);
         }
         if machine.is_finished() {
-            return Exchanged { dialogue: machine.into_dialogue(), took: now, requests };
+            return Exchanged {
+                unconfirmed: machine.is_unconfirmed(),
+                dialogue: machine.into_dialogue(),
+                took: now,
+                requests,
+            };
         }
         let wake_at = machine.wake_at().expect("a machine at work knows its time");
-        assert!(wake_at > now, "woken at {wake_at:?}, not after {now:?}");
+        assert!(wake_at >= now, "woken at {wake_at:?}, before {now:?}");
         match queue.first_key_value() {
             Some((&(at, _), _)) if at <= wake_at => {
                 let ((at, _), datagram) = queue.pop_first().unwrap();
@@ -496,6 +540,8 @@ pub(super) fn exchange(
             _ => {
                 now = wake_at;
                 machine.handle_timeout(now);
+                let later = machine.wake_at().is_none_or(|next| next > now);
+                assert!(later, "wants to be woken again at {now:?}");
             }
         }
     }

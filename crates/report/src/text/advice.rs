@@ -276,7 +276,11 @@ fn print_fixes<'a>(
     }
     let mut fixes: Vec<&(Text, u64)> = rule.fixes.iter().collect();
     fixes.sort_by_key(|(fix, count)| (*fix != rule.worst.fix, Reverse(*count), fix.en.clone()));
-    let fixes_max = if page.verbose() { PRINTED_FIXES_VERBOSE_MAX } else { 1 };
+    let fixes_max = if page.verbose() {
+        PRINTED_FIXES_VERBOSE_MAX
+    } else {
+        1
+    };
     let mut next_word = word;
     for (fix, _) in fixes.iter().take(fixes_max) {
         for line in fix.in_language(page.language()).lines() {

@@ -6,7 +6,7 @@
 mod advice;
 mod closing;
 mod details;
-mod page;
+pub(crate) mod page;
 mod row;
 
 use model::{Record, RunRecord, Summary};

@@ -16,7 +16,7 @@ const ITEM_GAP: &str = " · ";
 
 /// How a piece of text stands out. Each means nothing that the words do not say, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ink {
+pub(crate) enum Ink {
     /// As the terminal has it.
     Plain,
     /// Headings.
@@ -33,7 +33,7 @@ pub(super) enum Ink {
 
 impl Ink {
     /// The ink of a severity.
-    pub(super) fn of_severity(severity: Severity) -> Ink {
+    pub(crate) fn of_severity(severity: Severity) -> Ink {
         match severity {
             Severity::Critical | Severity::High => Ink::Alarm,
             Severity::Medium => Ink::Caution,
@@ -42,7 +42,7 @@ impl Ink {
     }
 
     /// The ink of a verdict.
-    pub(super) fn of_verdict(verdict: Verdict, alarm: bool) -> Ink {
+    pub(crate) fn of_verdict(verdict: Verdict, alarm: bool) -> Ink {
         match verdict {
             _ if alarm => Ink::Alarm,
             Verdict::Exposed | Verdict::Unfinished => Ink::Caution,
@@ -66,44 +66,44 @@ impl Ink {
 }
 
 /// A place to write lines to.
-pub(super) struct Page<'a> {
+pub(crate) struct Page<'a> {
     out: &'a mut Vec<u8>,
     options: &'a TextOptions,
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn new(out: &'a mut Vec<u8>, options: &'a TextOptions) -> Page<'a> {
+    pub(crate) fn new(out: &'a mut Vec<u8>, options: &'a TextOptions) -> Page<'a> {
         Page { out, options }
     }
 
-    pub(super) fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         self.options.width_columns
     }
 
-    pub(super) fn language(&self) -> Language {
+    pub(crate) fn language(&self) -> Language {
         self.options.language
     }
 
-    pub(super) fn style(&self) -> Style {
+    pub(crate) fn style(&self) -> Style {
         self.options.style
     }
 
-    pub(super) fn verbose(&self) -> bool {
+    pub(crate) fn verbose(&self) -> bool {
         self.options.verbose
     }
 
     /// One of two words, in the page's language.
-    pub(super) fn pick<'b>(&self, en: &'b str, ja: &'b str) -> &'b str {
+    pub(crate) fn pick<'b>(&self, en: &'b str, ja: &'b str) -> &'b str {
         pick(self.language(), en, ja)
     }
 
     /// A text in the page's language, harmless to a terminal.
-    pub(super) fn say(&self, text: &Text) -> String {
+    pub(crate) fn say(&self, text: &Text) -> String {
         escape_for_terminal(text.in_language(self.language()))
     }
 
     /// Lays a style on text that fits its place already.
-    pub(super) fn ink(&self, ink: Ink, text: &str) -> String {
+    pub(crate) fn ink(&self, ink: Ink, text: &str) -> String {
         match ink.parameters() {
             Some(parameters) if self.options.color && !text.trim().is_empty() => {
                 // Spaces stay outside, so that nothing is underlined or inverted by a theme.
@@ -115,30 +115,30 @@ impl<'a> Page<'a> {
     }
 
     /// An empty line.
-    pub(super) fn blank(&mut self) {
+    pub(crate) fn blank(&mut self) {
         self.out.push(b'\n');
     }
 
     /// A line made ready by the caller.
-    pub(super) fn line(&mut self, text: &str) {
+    pub(crate) fn line(&mut self, text: &str) {
         self.out.extend_from_slice(text.trim_end().as_bytes());
         self.out.push(b'\n');
     }
 
     /// Lines made ready by the caller, their ends included.
-    pub(super) fn finished(&mut self, lines: &str) {
+    pub(crate) fn finished(&mut self, lines: &str) {
         self.out.extend_from_slice(lines.as_bytes());
     }
 
     /// A blank line and the heading of a section.
-    pub(super) fn heading(&mut self, text: &str) {
+    pub(crate) fn heading(&mut self, text: &str) {
         self.blank();
         let heading = self.ink(Ink::Bold, text);
         self.line(&heading);
     }
 
     /// A paragraph, broken into lines.
-    pub(super) fn paragraph(&mut self, ink: Ink, text: &str) {
+    pub(crate) fn paragraph(&mut self, ink: Ink, text: &str) {
         for piece in wrap(text, self.width().min(PROSE_COLUMNS_MAX)) {
             let piece = self.ink(ink, &piece);
             self.line(&piece);
@@ -146,7 +146,7 @@ impl<'a> Page<'a> {
     }
 
     /// Short items in a row, as many to a line as fit; none is broken that fits a line.
-    pub(super) fn items(&mut self, ink: Ink, items: &[String]) {
+    pub(crate) fn items(&mut self, ink: Ink, items: &[String]) {
         let columns = self.width().min(PROSE_COLUMNS_MAX);
         let mut line = String::new();
         for item in items {
@@ -164,7 +164,7 @@ impl<'a> Page<'a> {
     }
 
     /// A text behind a label; further lines of it begin below the first.
-    pub(super) fn labelled(&mut self, label: &Label<'_>, text_ink: Ink, text: &str) {
+    pub(crate) fn labelled(&mut self, label: &Label<'_>, text_ink: Ink, text: &str) {
         let start = label.indent + label.columns + 2;
         let columns = self
             .width()
@@ -184,13 +184,13 @@ impl<'a> Page<'a> {
 }
 
 /// A word before a text.
-pub(super) struct Label<'a> {
+pub(crate) struct Label<'a> {
     /// Spaces before it.
-    pub(super) indent: usize,
+    pub(crate) indent: usize,
     /// The word.
-    pub(super) text: &'a str,
+    pub(crate) text: &'a str,
     /// Columns that it is filled up to.
-    pub(super) columns: usize,
+    pub(crate) columns: usize,
     /// How it stands out.
-    pub(super) ink: Ink,
+    pub(crate) ink: Ink,
 }

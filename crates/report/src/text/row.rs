@@ -372,13 +372,7 @@ fn openness(dialogue: &Dialogue, transport: Transport, language: Language) -> St
         .and_then(|stats| stats.integer("curr_items"))
     {
         Some(0) => parts.push(pick("cache is empty", "キャッシュは空").to_owned()),
-        Some(items) => parts.push(counted(
-            language,
-            items,
-            "item",
-            "items",
-            "件のデータ",
-        )),
+        Some(items) => parts.push(counted(language, items, "item", "items", "件のデータ")),
         None => {}
     }
     parts.join(pick(", ", "、"))

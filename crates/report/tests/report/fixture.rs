@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use model::{
     Acceptance, Address, Amplification, Anomaly, Answer, Auth, Certificate, Confidence,
     Connections, Contact, Dialogue, Ending, Endpoint, Evidence, Finding, IcmpError, Impression,
-    Judgement, KeyProbe, MetaNoop, Protocol, Question, Record, Refusal, RunRecord, Severity,
-    StatsTable, Summary, Text, TlsFacts, Transport, Vantage, Verdict, VerdictCounts,
+    Judgement, KeyProbe, MetaNoop, Pending, Protocol, Question, Record, Refusal, RunRecord,
+    Severity, StatsTable, Summary, Text, TlsFacts, Transport, Vantage, Verdict, VerdictCounts,
 };
 
 /// Everything a writer is fed.
@@ -114,6 +114,12 @@ pub(crate) fn interrupted() -> Run {
     let summary = Summary {
         complete: false,
         counter: 50,
+        pending: vec![Pending {
+            counter: 7,
+            stream: true,
+            datagram: false,
+        }],
+        unasked: 2,
         ..summary(verdicts)
     };
     Run {
@@ -200,6 +206,8 @@ pub(crate) fn summary(verdicts: VerdictCounts) -> Summary {
         duration: Duration::from_millis(12_345),
         complete: true,
         counter: 257,
+        pending: Vec::new(),
+        unasked: 0,
         notes: Vec::new(),
         alarms: 0,
         rejected_replies: 0,

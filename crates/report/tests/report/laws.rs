@@ -230,7 +230,7 @@ fn a_checkpoint_is_a_record_of_ndjson_only() {
     for format in Format::ALL {
         let mut report = writer(format, &options(Style::Scan, English, 100));
         let mut out = Vec::new();
-        report.checkpoint("01JDA6Z9", 42, &verdicts, fixture::now(), &mut out);
+        report.checkpoint("01JDA6Z9", 42, &[], &verdicts, fixture::now(), &mut out);
         if format == Format::Ndjson {
             let record: Value = serde_json::from_slice(&out).unwrap();
             assert_eq!(record["record"], "progress");

@@ -6,10 +6,12 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::listings::{decode_cachedump, decode_metadump};
 use super::{decode_ascii, decode_binary};
 use crate::{
-    Accepted, AsciiAnomalies, AsciiEvent, BinaryEvent, BinaryReply, BinaryRequest,
-    ConnectionsRequest, DatagramRequest, Frame, Reassembly, Request, StatsGroup, opcode, status,
+    Accepted, AsciiAnomalies, AsciiEvent, BinaryEvent, BinaryReply, BinaryRequest, CacheDumpEvent,
+    ConnectionsRequest, DatagramRequest, Frame, ListedKey, ListingAnomalies, MetadumpEvent,
+    MetadumpRequest, Reassembly, Request, ServerVersion, StatsGroup, opcode, status,
 };
 
 /// The numbers that the recorded requests carry.
@@ -498,4 +500,171 @@ fn a_total_that_is_too_small_loses_nothing() {
         short.handle_datagram(datagram);
     }
     assert!(!short.is_complete() && !short.has_gap());
+}
+
+/// Recorded listings over a stream.
+fn recorded_listings(case: &str) -> Vec<Record> {
+    let mut records = records();
+    records.retain(|record| record.case == case && !record.is_datagram);
+    records
+}
+
+fn check_listing_cuts<E: PartialEq + std::fmt::Debug>(
+    record: &Record,
+    decode: impl Fn(Vec<&[u8]>) -> (Vec<E>, ListingAnomalies),
+) -> Vec<E> {
+    let bytes = &record.received[..];
+    let (events, anomalies) = decode(vec![bytes]);
+    assert_eq!(anomalies, ListingAnomalies::default(), "{}", record.name());
+    for cut in (0..=bytes.len()).step_by(3) {
+        let (before, after) = bytes.split_at(cut);
+        assert_eq!(decode(vec![before, after]).0, events, "{}", record.name());
+    }
+    let byte_by_byte = bytes.chunks(1).collect();
+    assert_eq!(decode(byte_by_byte).0, events, "{}", record.name());
+    events
+}
+
+#[test]
+fn every_metadump_decodes_whole() {
+    let mut listed = 0;
+    for record in recorded_listings("metadump-all") {
+        let name = record.name();
+        let version = ServerVersion::parse(record.server.split('-').next().unwrap()).unwrap();
+        let events = check_listing_cuts(&record, |pieces| decode_metadump(pieces));
+        let refusal = match version {
+            _ if version < ServerVersion::new(1, 4, 31) => Some("ERROR"),
+            _ if version < ServerVersion::new(1, 5, 0) => Some("CLIENT_ERROR lru crawler disabled"),
+            _ => None,
+        };
+        if let Some(words) = refusal {
+            assert_eq!(events, [MetadumpEvent::Refused(words.into())], "{name}");
+            continue;
+        }
+        let is_started = events.first() == Some(&MetadumpEvent::Started);
+        assert_eq!(
+            is_started,
+            version >= ServerVersion::new(1, 6, 43),
+            "{name}"
+        );
+        let is_ended = events.last() == Some(&MetadumpEvent::End);
+        assert_eq!(is_ended, MetadumpRequest::has_end(&version), "{name}");
+        let keys: Vec<&ListedKey> = events
+            .iter()
+            .filter_map(|event| match event {
+                MetadumpEvent::Key(key) => Some(key),
+                _ => None,
+            })
+            .collect();
+        let others = usize::from(is_started) + usize::from(is_ended);
+        assert_eq!(keys.len() + others, events.len(), "{name}");
+        assert_eq!(
+            keys.len(),
+            lines_beginning(&record.received, b"key="),
+            "{name}"
+        );
+        for key in &keys {
+            let times = [key.expires, key.last_access].into_iter().flatten();
+            assert!(times.into_iter().all(|time| time > 1_795_000_000), "{name}");
+            assert!(key.cas.is_some() && key.fetched.is_some(), "{name}");
+            let has_size = version > ServerVersion::new(1, 5, 0);
+            assert_eq!(key.class.is_some(), has_size, "{name}");
+            assert_eq!(key.size_bytes.is_some(), has_size, "{name}");
+        }
+        let find = |wanted: &[u8]| keys.iter().find(|key| key.name == wanted);
+        let session = find(b"session:abc123").unwrap_or_else(|| panic!("{name}: no session"));
+        assert!(session.expires > session.last_access, "{name}");
+        assert_eq!(find(b"a").map(|key| key.expires), Some(None), "{name}");
+        // 1.5.1 to 1.5.6 leave out the last key of each class.
+        if version >= ServerVersion::new(1, 6, 0) || version == ServerVersion::new(1, 5, 0) {
+            assert!(
+                find(b"url%20enc/key?x=1&y=%C3%A9").is_some(),
+                "{name}: decoded once"
+            );
+        }
+        listed += 1;
+    }
+    assert_eq!(listed, 10);
+}
+
+#[test]
+fn metadumps_of_other_servers_are_refused() {
+    let expect = [
+        ("B-ascii-1.6.45", Some(MetadumpEvent::Started)),
+        ("B-binary-1.4.15", None),
+        ("B-binary-1.6.45", None),
+        ("auth-1.4.15-S-udp", None),
+        ("auth-1.4.15-S", None),
+        ("auth-1.6.45-S", None),
+        (
+            "auth-1.6.45-Y",
+            Some(MetadumpEvent::Refused(
+                "CLIENT_ERROR unauthenticated".into(),
+            )),
+        ),
+        (
+            "other-honeypots",
+            Some(MetadumpEvent::Refused("ERROR".into())),
+        ),
+        ("other-memcached-njs", None),
+        ("other-memcrsd", None),
+        (
+            "other-nodecached",
+            Some(MetadumpEvent::Refused("ERROR".into())),
+        ),
+        ("other-yrmcds", Some(MetadumpEvent::Refused("ERROR".into()))),
+        ("tls-1.6.45-Z", Some(MetadumpEvent::Started)),
+    ];
+    let found: Vec<(String, Option<MetadumpEvent>)> = recorded_listings("metadump")
+        .iter()
+        .map(|record| {
+            let events = check_listing_cuts(record, |pieces| decode_metadump(pieces));
+            (record.server.clone(), events.into_iter().next())
+        })
+        .collect();
+    let expect = expect.map(|(server, event)| (server.to_owned(), event));
+    assert_eq!(found, expect);
+}
+
+#[test]
+fn every_cachedump_decodes_whole() {
+    let mut listed = 0;
+    for record in recorded_listings("stats-cachedump-1") {
+        let name = record.name();
+        let mut events = check_listing_cuts(&record, |pieces| decode_cachedump(pieces));
+        assert_eq!(events.pop(), Some(CacheDumpEvent::End), "{name}");
+        let keys: Vec<ListedKey> = events
+            .into_iter()
+            .map(|event| match event {
+                CacheDumpEvent::Key(key) => key,
+                other => panic!("{name}: {other:?}"),
+            })
+            .collect();
+        assert_eq!(
+            keys.len(),
+            lines_beginning(&record.received, b"ITEM"),
+            "{name}"
+        );
+        if record.server == "1.5.0" {
+            assert_eq!(keys, [], "all keys are in the part that it does not list");
+            continue;
+        }
+        let size = |wanted: &[u8]| {
+            let key = keys.iter().find(|key| key.name == wanted);
+            key.and_then(|key| key.size_bytes)
+        };
+        assert_eq!(size(b"a"), Some(1), "{name}");
+        // 1.2.8 has no binary protocol, so no such key.
+        let spaced = (record.server != "1.2.8").then_some(6);
+        assert_eq!(size(b"bin key"), spaced, "{name}");
+        let says_never = keys.iter().any(|key| key.expires.is_none());
+        let version = ServerVersion::parse(record.server.split('-').next().unwrap()).unwrap();
+        assert_eq!(
+            says_never,
+            version >= ServerVersion::new(1, 4, 33),
+            "{name}"
+        );
+        listed += 1;
+    }
+    assert_eq!(listed, STATS_FIELDS.len() - 1);
 }

@@ -1,0 +1,19 @@
+//! The program end to end: the real binary against real servers, recorded ones and hostile ones.
+//!
+//! Every test starts its own servers, on loopback addresses that no other test uses or in network
+//! namespaces of its own, so that all of them can run at once.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod certificate;
+mod program;
+mod records;
+mod servers;
+
+mod hostile;
+mod input;
+mod middlebox;
+mod real;
+mod running;
+mod safety;
+mod transcripts;
+mod verdicts;

@@ -1,0 +1,103 @@
+//! The kernel's own list of who is on this link: whom it looked for by ARP, and who never answered.
+//!
+//! When nobody answers ARP, Linux gives up after three seconds (three questions, one a second) and
+//! tells the waiting socket by an ICMP error that it makes itself. But of those it makes only some
+//! 50 at once (icmp_msgs_burst, ip-sysctl), so in a network that is mostly empty most sockets hear
+//! nothing, and an address where nobody is would be taken for one behind a filter. The table of
+//! neighbours, /proc/net/arp (proc(5)), says it for all of them. It knows IPv4 only; for IPv6 the
+//! error is all there is.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// How long the kernel asks for a neighbour (mcast_solicit times retrans_time, arp(7)), and a
+/// little more.
+pub(crate) const UNANSWERED_AFTER: Duration = Duration::from_millis(3_200);
+/// The table is not read more often than this.
+const REREAD_INTERVAL: Duration = Duration::from_millis(100);
+const TABLE: &str = "/proc/net/arp";
+
+/// What the table said so far.
+#[derive(Debug, Default)]
+pub(crate) struct NeighbourTable {
+    /// Entries that failed leave the table early when it is full, so they are remembered here. At
+    /// most as many as there are addresses on our own links.
+    unanswered: HashSet<Ipv4Addr>,
+    read_at: Option<Duration>,
+}
+
+impl NeighbourTable {
+    /// Whether the kernel asked for this address on our own link and has heard nothing, so far.
+    pub(crate) fn is_unanswered(&mut self, ip: IpAddr, now: Duration) -> bool {
+        let IpAddr::V4(ip) = ip else {
+            return false;
+        };
+        let is_fresh = self.read_at.is_some_and(|at| now < at + REREAD_INTERVAL);
+        if !is_fresh {
+            self.read_at = Some(now);
+            // Without the table, the kernel's errors are all there is.
+            self.learn(&std::fs::read_to_string(TABLE).unwrap_or_default());
+        }
+        self.unanswered.contains(&ip)
+    }
+
+    fn learn(&mut self, table: &str) {
+        for row in table.lines().skip(1) {
+            let mut fields = row.split_ascii_whitespace();
+            let address = fields.next().and_then(|address| address.parse().ok());
+            match (address, fields.nth(1)) {
+                // Without the flag ATF_COM (0x2) an entry is not complete.
+                (Some(address), Some("0x0")) => self.unanswered.insert(address),
+                (Some(address), Some(_)) => self.unanswered.remove(&address),
+                _ => false,
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(tables: &[&str]) -> Vec<Ipv4Addr> {
+        let mut known = NeighbourTable::default();
+        for table in tables {
+            known.learn(&format!(
+                "IP address HW type Flags HW address Mask Device\n{table}"
+            ));
+        }
+        let mut unanswered: Vec<Ipv4Addr> = known.unanswered.into_iter().collect();
+        unanswered.sort();
+        unanswered
+    }
+
+    #[test]
+    fn entries_that_are_not_complete_are_unanswered() {
+        const FAILED: &str = "\
+10.92.0.2        0x1         0x2         3a:ff:31:0b:cc:01     *        here0
+10.92.0.3        0x1         0x0         00:00:00:00:00:00     *        here0
+10.92.0.4        0x1         0x6         3a:ff:31:0b:cc:02     *        here0
+10.92.0.500      0x1         0x0         00:00:00:00:00:00     *        here0
+10.92.0.5
+";
+        const ANSWERED: &str = "10.92.0.3 0x1 0x2 3a:ff:31:0b:cc:03 * here0\n";
+        let failed = [Ipv4Addr::new(10, 92, 0, 3)];
+        assert!(after(&[]).is_empty());
+        assert_eq!(after(&[FAILED]), failed);
+        assert_eq!(
+            after(&[FAILED, ""]),
+            failed,
+            "it left the table, and is not there"
+        );
+        assert!(after(&[FAILED, ANSWERED]).is_empty(), "late, but there");
+    }
+
+    #[test]
+    fn nobody_is_looked_for_on_loopback() {
+        let mut table = NeighbourTable::default();
+        for ip in ["127.0.0.1", "::1"] {
+            assert!(!table.is_unanswered(ip.parse().unwrap(), Duration::ZERO));
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Reading what others wrote: memsweep's NDJSON, and the kernel's tables in /proc.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+/// What a scan said.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Findings {
+    /// `address` and `transport` of every endpoint that was called exposed.
+    pub(super) exposed: Vec<(String, String)>,
+    /// How many endpoints got each verdict.
+    pub(super) verdicts: BTreeMap<String, u64>,
+    /// Connection attempts, datagrams and requests, as memsweep counts them.
+    pub(super) packets_sent: u64,
+    /// As memsweep measured it.
+    pub(super) duration_s: f64,
+    /// Whether every endpoint was judged.
+    pub(super) complete: bool,
+}
+
+impl Findings {
+    /// How many endpoints got this verdict.
+    pub(super) fn of(&self, verdict: &str) -> u64 {
+        self.verdicts.get(verdict).copied().unwrap_or_default()
+    }
+}
+
+/// Reads a scan's NDJSON.
+pub(super) fn findings(ndjson: &str) -> Result<Findings> {
+    let mut findings = Findings::default();
+    let mut has_summary = false;
+    for line in ndjson.lines() {
+        let record: Value = serde_json::from_str(line)
+            .with_context(|| format!("failed to read the NDJSON line `{line}`"))?;
+        let text = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
+        match record["record"].as_str() {
+            Some("endpoint") if record["verdict"] == "exposed" => {
+                findings.exposed.push((text("address"), text("transport")));
+            }
+            Some("summary") => {
+                has_summary = true;
+                let verdicts = record["verdicts"].as_object();
+                findings.verdicts = verdicts
+                    .into_iter()
+                    .flatten()
+                    .map(|(verdict, count)| (verdict.clone(), count.as_u64().unwrap_or_default()))
+                    .collect();
+                findings.packets_sent = record["packets_sent"].as_u64().unwrap_or_default();
+                findings.duration_s = record["duration_s"].as_f64().unwrap_or_default();
+                findings.complete = record["complete"] == true;
+            }
+            _ => {}
+        }
+    }
+    has_summary
+        .then_some(findings)
+        .context("the scan wrote no summary")
+}
+
+/// The most memory that a process ever had, in MiB, from the text of its `/proc/ID/status`
+/// (proc_pid_status(5): VmHWM, "peak resident set size", in kB).
+pub(super) fn peak_memory_mib(status: &str) -> Option<f64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes / 1024.0)
+}
+
+/// Packets that an interface has sent, from the text of `/proc/net/dev`: after the name come eight
+/// columns of what was received, then bytes and packets of what was sent.
+pub(super) fn packets_sent_by(interface: &str, table: &str) -> Option<u64> {
+    let columns = table
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
+    columns.split_whitespace().nth(9)?.parse().ok()
+}
+
+/// A counter, read again and again.
+#[derive(Debug, Default)]
+pub(super) struct Readings {
+    readings: Vec<(Duration, u64)>,
+}
+
+impl Readings {
+    /// Adds a reading; time and count never go back.
+    pub(super) fn add(&mut self, at: Duration, count: u64) {
+        self.readings.push((at, count));
+    }
+
+    /// Counts a second from the first movement to the last. `None` if it never moved, or only once.
+    pub(super) fn per_second(&self) -> Option<f64> {
+        let moved = self
+            .readings
+            .windows(2)
+            .filter(|pair| pair[0].1 < pair[1].1);
+        let ends: Vec<(Duration, u64)> = moved.map(|pair| pair[1]).collect();
+        let ((begin, first), (end, last)) = (*ends.first()?, *ends.last()?);
+        (end > begin).then(|| (last - first) as f64 / (end - begin).as_secs_f64())
+    }
+
+    /// The most that was counted in any stretch of this length, scaled to a second. A stretch lasts
+    /// from reading to reading and so at least `length`; what is divided by is its true length.
+    pub(super) fn peak_per_second(&self, length: Duration) -> Option<f64> {
+        let rates = self.readings.iter().filter_map(|(begin, first)| {
+            let (end, last) = self
+                .readings
+                .iter()
+                .find(|(at, _)| *at >= *begin + length)?;
+            Some((last - first) as f64 / (*end - *begin).as_secs_f64())
+        });
+        rates.max_by(f64::total_cmp)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scan_is_read() {
+        let ndjson = "\
+{\"record\":\"run\",\"schema\":1}
+{\"record\":\"endpoint\",\"address\":\"127.0.0.1\",\"transport\":\"udp\",\"verdict\":\"exposed\"}
+{\"record\":\"endpoint\",\"address\":\"127.0.0.2\",\"transport\":\"tcp\",\"verdict\":\"other\"}
+{\"record\":\"summary\",\"verdicts\":{\"exposed\":1,\"other\":1},\"packets_sent\":7,\"duration_s\":0.25,\"complete\":true}
+";
+        let found = findings(ndjson).unwrap();
+        assert_eq!(found.exposed, [("127.0.0.1".to_owned(), "udp".to_owned())]);
+        assert_eq!((found.of("other"), found.of("silent")), (1, 0));
+        assert_eq!((found.packets_sent, found.duration_s), (7, 0.25));
+        assert!(found.complete);
+        assert!(findings("{\"record\":\"run\"}\n").is_err());
+        assert!(findings("{\"record\":").is_err());
+    }
+
+    #[test]
+    fn peak_memory_is_read() {
+        let status = "Name:\tmemsweep\nVmPeak:\t  999999 kB\nVmHWM:\t    6144 kB\n";
+        assert_eq!(peak_memory_mib(status), Some(6.0));
+        assert_eq!(peak_memory_mib("Name:\tkthreadd\n"), None);
+        assert_eq!(peak_memory_mib("VmHWM:\tmuch\n"), None);
+    }
+
+    #[test]
+    fn packets_of_an_interface_are_read() {
+        let table = "\
+Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop
+    lo:    1200      20    0    0    0     0          0         0     1260      21    0    0
+  eth0: 5 6 0 0 0 0 0 0 7 8 0 0
+";
+        assert_eq!(packets_sent_by("lo", table), Some(21));
+        assert_eq!(packets_sent_by("eth0", table), Some(8));
+        assert_eq!(packets_sent_by("eth", table), None);
+    }
+
+    fn readings(counts: &[(u64, u64)]) -> Readings {
+        let mut readings = Readings::default();
+        for (at_ms, count) in counts {
+            readings.add(Duration::from_millis(*at_ms), *count);
+        }
+        readings
+    }
+
+    #[test]
+    fn idle_time_before_and_after_does_not_count() {
+        let check = |counts: &[(u64, u64)], expect: Option<f64>| {
+            assert_eq!(readings(counts).per_second(), expect, "{counts:?}");
+        };
+        let moving = [(0, 5), (10, 5), (20, 15), (30, 25), (40, 35), (900, 35)];
+        check(&moving, Some(1_000.0));
+        check(&[(0, 5), (10, 15)], None);
+        check(&[(0, 5), (10, 5)], None);
+        check(&[], None);
+    }
+
+    #[test]
+    fn the_busiest_stretch_is_found() {
+        let steady: Vec<(u64, u64)> = (0..=50).map(|step| (step * 10, step * 10)).collect();
+        let length = Duration::from_millis(100);
+        assert_eq!(readings(&steady).peak_per_second(length), Some(1_000.0));
+        let mut burst = steady.clone();
+        for (_, count) in &mut burst[30..] {
+            *count += 50;
+        }
+        assert_eq!(readings(&burst).peak_per_second(length), Some(1_500.0));
+        assert_eq!(readings(&steady[..5]).peak_per_second(length), None);
+    }
+}
