@@ -12,6 +12,7 @@ pub(crate) const USAGE: &str = "\
 Usage: cargo xtask test [--only STEP] [--no-install]
        cargo xtask tidy
        cargo xtask bench NAME|all [--skip-slow-peers]
+       cargo xtask picture
 
 test   everything CI does, in this order: install, fmt, clippy, tidy, build, test
          --only STEP    just this step
@@ -19,7 +20,8 @@ test   everything CI does, in this order: install, fmt, clippy, tidy, build, tes
 tidy   the house rules: rooms and edges, banned words, licences, text files
 bench  speed, memory and exactness, on loopback in a namespace of its own; figures on stdout
          NAME: startup, one-server, precision, pace, sixtyfive-thousand, silent-udp
-         --skip-slow-peers   leave out nmap where it takes minutes";
+         --skip-slow-peers   leave out nmap where it takes minutes
+picture  the picture of README, from what `memsweep demo` really prints";
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub(crate) enum Errand {
     Tidy,
     /// Measure.
     Bench(bench::Options),
+    /// Draw the picture of README.
+    Picture,
     /// What `bench` starts inside its namespaces, with the memsweep to measure.
     BenchInside(PathBuf, bench::Options),
 }
@@ -54,6 +58,7 @@ pub(crate) fn parse(typed: &[String]) -> Result<Errand> {
         ("help" | "--help" | "-h", _) => Ok(Errand::Help),
         ("tidy", []) => Ok(Errand::Tidy),
         ("tidy", [extra, ..]) => bail!("tidy takes no argument, but got `{extra}`"),
+        ("picture", []) => Ok(Errand::Picture),
         ("test", options) => parse_options(options).map(Errand::Test),
         ("bench", options) => parse_bench_options(options).map(Errand::Bench),
         ("bench-inside", [memsweep, options @ ..]) => {

@@ -10,6 +10,7 @@ mod bench;
 mod ci;
 mod ground;
 mod packages;
+mod picture;
 mod tidy;
 
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ fn run(errand: &Errand) -> Result<()> {
             Ok(())
         }
         Errand::Test(options) => ci::run(&Ground::find()?, options),
+        Errand::Picture => picture::run(&Ground::find()?),
         Errand::Tidy => tidy::run(&Ground::find()?),
         Errand::Bench(options) => bench::run(&Ground::find()?, options),
         Errand::BenchInside(memsweep, options) => {

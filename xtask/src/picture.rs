@@ -1,7 +1,6 @@
 //! `cargo xtask picture`: the picture of README, made from what `memsweep demo` really prints.
 
 use std::fmt::Write as _;
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
@@ -17,16 +16,18 @@ const MARGIN_PX: f64 = 16.0;
 
 /// Runs the demo and draws its first lines.
 pub(crate) fn run(ground: &Ground) -> Result<()> {
-    let root = ground.root();
-    let output = Command::new("cargo")
-        .args(["run", "--release", "--quiet", "--locked", "--", "demo"])
+    let output = ground
+        .cargo(&["run", "--release", "--quiet", "--locked", "--", "demo"])
         .args(["--color", "always", "--lang", "en", "--quiet"])
-        .current_dir(root)
         .output()
         .context("failed to run the demo")?;
-    ensure!(output.status.success(), "the demo ended with {}", output.status);
+    ensure!(
+        output.status.success(),
+        "the demo ended with {}",
+        output.status
+    );
     let text = String::from_utf8(output.stdout).context("the demo printed no UTF-8")?;
-    let path = root.join(PICTURE);
+    let path = ground.path(PICTURE);
     std::fs::write(&path, draw(&text))
         .with_context(|| format!("failed to write {}", path.display()))
 }
@@ -35,10 +36,18 @@ pub(crate) fn run(ground: &Ground) -> Result<()> {
 fn draw(text: &str) -> String {
     let lines: Vec<&str> = text
         .lines()
-        .filter(|line| !CALM.iter().any(|word| line.contains(word)))
+        .filter(|line| {
+            !CALM
+                .iter()
+                .any(|word| plain(line).trim_start().starts_with(word))
+        })
         .take(LINES_MAX)
         .collect();
-    let columns = lines.iter().map(|line| plain(line).chars().count()).max().unwrap_or(0);
+    let columns = lines
+        .iter()
+        .map(|line| plain(line).chars().count())
+        .max()
+        .unwrap_or(0);
     let width = columns as f64 * CHARACTER_WIDTH_PX + 2.0 * MARGIN_PX;
     let height = lines.len() as f64 * LINE_HEIGHT_PX + 2.0 * MARGIN_PX;
     let mut svg = format!(
@@ -59,7 +68,7 @@ fn draw(text: &str) -> String {
 }
 
 /// Rows of the table that are left out of the picture: nothing is wrong there.
-const CALM: [&str; 2] = ["closed      ", "  absent      "];
+const CALM: [&str; 3] = ["closed  ", "absent  ", "filtered  "];
 
 /// One line as coloured spans.
 fn spans(line: &str) -> String {
@@ -77,7 +86,9 @@ fn spans(line: &str) -> String {
 }
 
 fn is_codes(codes: &str) -> bool {
-    codes.bytes().all(|byte| byte.is_ascii_digit() || byte == b';')
+    codes
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b';')
 }
 
 fn style(codes: &str) -> String {
@@ -109,7 +120,9 @@ fn plain(line: &str) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 #[cfg(test)]

@@ -100,6 +100,13 @@ impl Join {
         }
     }
 
+    /// Whether the UDP side of this pair waits for its TCP side.
+    pub(crate) fn is_waiting(&self, address: &Address, port: u16) -> bool {
+        self.halves
+            .get(&(address.clone(), port))
+            .is_some_and(|half| half.udp_waiting.is_some())
+    }
+
     /// What still waits when no more will come.
     pub(crate) fn drain(&mut self) -> Vec<Joined> {
         let halves = std::mem::take(&mut self.halves);

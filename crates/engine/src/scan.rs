@@ -135,11 +135,15 @@ impl Sink for Desk<'_> {
     }
 
     fn checkpoint(&mut self, counter: u64, pending: &[Pending]) {
+        let pending = pending
+            .iter()
+            .map(|pair| self.with_waiting(*pair))
+            .collect();
         (self.listener)(Event::Checkpoint {
             run: Arc::clone(&self.job.run.run),
             timestamp: SystemTime::now(),
             counter,
-            pending: pending.to_vec(),
+            pending,
             verdicts: self.verdicts,
         });
     }
@@ -150,6 +154,16 @@ impl Sink for Desk<'_> {
 }
 
 impl Desk<'_> {
+    /// A pending pair whose UDP side was seen and waits here for TCP has no verdict yet: if the run
+    /// breaks off now, both have to be asked again.
+    fn with_waiting(&self, mut pair: Pending) -> Pending {
+        if let Some(index) = self.job.plan.order.index_at(pair.counter) {
+            let target = self.permit.pair(index);
+            pair.datagram |= self.join.is_waiting(target.address(), target.port());
+        }
+        pair
+    }
+
     fn judge(&mut self, joined: Joined) {
         let observation = &joined.observation;
         let named = observation.target.is_named();

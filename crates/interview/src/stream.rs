@@ -114,6 +114,8 @@ enum Stage {
     TlsHandshake(ConnectionId),
     /// Asking an open server.
     Examining,
+    /// All it ever said was a version: does it say that unasked, on this connection?
+    Listening(ConnectionId),
     /// Nothing more.
     Finished,
 }
@@ -271,6 +273,9 @@ impl StreamInterview {
                 self.send_request(connection, &Request::Stats(StatsGroup::General));
             }
             Stage::Examining => self.resume_on(connection),
+            Stage::Listening(expected) if expected == connection => {
+                self.stage_until = now + self.options.reply_wait;
+            }
             _ => {}
         }
     }
@@ -290,6 +295,10 @@ impl StreamInterview {
             self.dialogue.anomalies.push(Anomaly::ReplyLimit { bytes });
             self.abandon_collections();
             self.finish(Ending::Complete);
+            return;
+        }
+        if self.stage == Stage::Listening(connection) {
+            self.conclude_greeter(connection);
             return;
         }
         self.drain(connection, now);
@@ -347,6 +356,7 @@ impl StreamInterview {
                 self.handle_tls_failure(closing);
             }
             Stage::Examining => self.handle_closed_while_examining(connection, closing, now),
+            Stage::Listening(current) if current == connection => self.finish(Ending::Complete),
             _ => {}
         }
     }
@@ -392,6 +402,8 @@ impl StreamInterview {
                 self.dialogue.impression.get_or_insert(Impression::Mute);
                 self.finish(Ending::Complete);
             }
+            // It stayed silent: the version was an answer.
+            Stage::Listening(_) => self.finish(Ending::Complete),
             Stage::Examining | Stage::Finished => {}
         }
     }
@@ -408,7 +420,7 @@ impl StreamInterview {
 
     fn deadline(&self) -> Duration {
         let limit = match self.stage {
-            Stage::Examining => self.options.interview_max,
+            Stage::Examining | Stage::Listening(_) => self.options.interview_max,
             _ => self.options.triage_max,
         };
         self.started + limit
@@ -1284,6 +1296,43 @@ impl StreamInterview {
                 _ => self.dialogue.repeated_stats = Answer::Closed,
             }
         }
+        self.listen_or_finish(now);
+    }
+
+    /// A version alone may be a greeting that this server sends to everybody, asked or not. It
+    /// counts as an answer only if a connection on which nothing is asked stays silent.
+    fn listen_or_finish(&mut self, now: Duration) {
+        let only_version = self.dialogue.executed == [Question::Version];
+        let listening = if only_version {
+            self.connect(self.inside_tls)
+        } else {
+            None
+        };
+        match listening {
+            Some(connection) => {
+                self.stage = Stage::Listening(connection);
+                self.stage_until = now + self.options.reply_wait;
+            }
+            None => self.finish(Ending::Complete),
+        }
+    }
+
+    /// It speaks without being asked, so nothing shows that it executes anything.
+    fn conclude_greeter(&mut self, connection: ConnectionId) {
+        let said = self
+            .channel(connection)
+            .map(|channel| channel.first_bytes.clone())
+            .unwrap_or_default();
+        let impression = impression_of(&said, b"");
+        self.dialogue.executed.clear();
+        self.dialogue.protocol = Protocol::Unknown;
+        self.dialogue.auth = Auth::Unknown;
+        self.dialogue.version = Answer::Refused("said before it was asked".to_owned());
+        self.dialogue.impression = Some(if self.inside_tls {
+            Impression::InsideTls(Box::new(impression))
+        } else {
+            impression
+        });
         self.finish(Ending::Complete);
     }
 

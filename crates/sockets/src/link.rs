@@ -135,6 +135,11 @@ impl Link {
         self.facts.as_ref()
     }
 
+    /// The longest wait for anything.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Sends all of it.
     ///
     /// # Errors
@@ -169,7 +174,16 @@ impl Link {
         self.receive_until(Instant::now() + wait)
     }
 
-    fn receive_until(&mut self, until: Instant) -> Result<Vec<u8>, LinkError> {
+    /// Waits for the next bytes up to this moment. After it nothing is given out, so that a reply
+    /// without an end has one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Link::receive`].
+    pub fn receive_until(&mut self, until: Instant) -> Result<Vec<u8>, LinkError> {
+        if Instant::now() >= until {
+            return Err(LinkError::Timeout(self.timeout));
+        }
         loop {
             if let Some(bytes) = self.inbox.pop_front() {
                 return Ok(bytes);
@@ -351,10 +365,14 @@ fn roots(options: &TlsOptions) -> Result<rustls::RootCertStore, LinkError> {
     Ok(roots)
 }
 
-/// Waits until the descriptor is ready; empty if the time is up first.
+/// Waits until the descriptor is ready; empty if the time is up, also if it is ready then: a peer
+/// that never stops sending must not keep anybody.
 fn wait(fd: &OwnedFd, flags: PollFlags, until: Instant) -> Result<PollFlags, LinkError> {
     loop {
         let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(PollFlags::empty());
+        }
         let timeout = PollTimeout::try_from(left.as_millis().min(1 << 30) as i32 + 1)
             .unwrap_or(PollTimeout::MAX);
         let mut polled = [PollFd::new(fd.as_fd(), flags)];
@@ -370,7 +388,6 @@ fn wait(fd: &OwnedFd, flags: PollFlags, until: Instant) -> Result<PollFlags, Lin
                     ready
                 });
             }
-            Err(Errno::EINTR) if left.is_zero() => return Ok(PollFlags::empty()),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(LinkError::System(errno.desc().to_owned())),
         }

@@ -38,6 +38,8 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
 const CHECKPOINT_INTERVAL_LONG: Duration = Duration::from_secs(15);
 /// Pending pairs up to which a checkpoint is short.
 const PENDING_SHORT: usize = 2_000;
+/// How long nothing is sent after our own system had no room for it.
+const CONGESTION_PAUSE: Duration = Duration::from_millis(10);
 /// Bytes read from a socket at once.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
 
@@ -77,6 +79,7 @@ struct Open {
 /// A result of a stranger, held back until its neighbourhood is understood.
 pub(crate) struct Held {
     target: Permitted,
+    counter: u64,
     evidence: Evidence,
 }
 
@@ -107,12 +110,15 @@ pub(crate) struct Reactor<'a> {
     /// Pairs of an earlier run that are to be asked again, the next one last.
     again: Vec<Pending>,
     checkpoint_at: Duration,
+    /// Until then our own system has no room or no descriptor for another send.
+    congested_until: Duration,
     pub(crate) ready_streams: VecDeque<Key>,
     pub(crate) ready_datagrams: VecDeque<Peer>,
     pub(crate) stream_probes: Slab<StreamProbe>,
     pub(crate) attempts: Slab<Attempt>,
-    /// Attempts in the order they were made, for giving up the oldest when descriptors are short.
-    pub(crate) attempts_by_age: VecDeque<Key>,
+    /// Attempts whose time is up, in that order: they make room when descriptors are short. Some
+    /// have ended since.
+    pub(crate) expired_attempts: VecDeque<Key>,
     pub(crate) sweep_sockets: SweepSockets,
     pub(crate) cookie_key: CookieKey,
     pub(crate) datagram_probes: HashMap<Peer, DatagramProbe>,
@@ -133,7 +139,7 @@ pub(crate) struct Reactor<'a> {
 }
 
 impl<'a> Reactor<'a> {
-    fn new(
+    pub(crate) fn new(
         plan: &'a Plan,
         permit: &'a Permit,
         sink: &'a mut dyn Sink,
@@ -158,11 +164,12 @@ impl<'a> Reactor<'a> {
             open_pairs: BTreeMap::new(),
             again: plan.again.iter().rev().copied().collect(),
             checkpoint_at: CHECKPOINT_INTERVAL,
+            congested_until: Duration::ZERO,
             ready_streams: VecDeque::new(),
             ready_datagrams: VecDeque::new(),
             stream_probes: Slab::new(),
             attempts: Slab::new(),
-            attempts_by_age: VecDeque::new(),
+            expired_attempts: VecDeque::new(),
             sweep_sockets: SweepSockets::default(),
             cookie_key: CookieKey::default(),
             datagram_probes: HashMap::new(),
@@ -181,7 +188,7 @@ impl<'a> Reactor<'a> {
         })
     }
 
-    fn run(mut self) -> Result<Tally, SocketError> {
+    pub(crate) fn run(mut self) -> Result<Tally, SocketError> {
         let mut events = [EpollEvent::empty(); EVENTS_PER_TURN];
         loop {
             self.now = self.epoch.elapsed();
@@ -241,10 +248,15 @@ impl<'a> Reactor<'a> {
         }
     }
 
+    /// Our own system could not take a send: others get their turn before the next is tried.
+    pub(crate) fn pause_sending(&mut self) {
+        self.congested_until = self.now + CONGESTION_PAUSE;
+    }
+
     /// Sends what the rate allows: first what was silent, then new pairs.
     fn send_due(&mut self) -> Result<(), SocketError> {
         let mut allowance = self.pacer.allowance(self.now).min(SENDS_PER_TURN);
-        while allowance > 0 {
+        while allowance > 0 && self.now >= self.congested_until {
             let sent = if let Some(peer) = self.ready_datagrams.pop_front() {
                 self.send_datagram_probe(peer)?
             } else if let Some(key) = self.ready_streams.pop_front() {
@@ -362,7 +374,7 @@ impl<'a> Reactor<'a> {
             && self.waiting_datagrams.is_empty()
     }
 
-    fn sleep(&self) -> Duration {
+    fn sleep(&mut self) -> Duration {
         let mut sleep = SLEEP_MAX;
         if let Some(at) = self.timers.next_at() {
             sleep = sleep.min(at.saturating_sub(self.now));
@@ -374,7 +386,8 @@ impl<'a> Reactor<'a> {
             || (!self.ready_streams.is_empty() && self.has_descriptor())
             || (!self.order_ended && self.has_room());
         if wants_to_send {
-            sleep = sleep.min(self.pacer.wait());
+            let congested = self.congested_until.saturating_sub(self.now);
+            sleep = sleep.min(self.pacer.wait().max(congested));
         }
         // epoll counts in milliseconds: rounded up, or the loop would spin through the last one.
         if sleep.is_zero() {
@@ -461,12 +474,16 @@ impl<'a> Reactor<'a> {
         counter: u64,
         evidence: Evidence,
     ) {
-        self.end_transport(counter, Transport::Tcp);
+        // Its pair stays open until it is released: what is held is in no record yet.
         self.neighbourhoods
             .entry(place)
             .or_default()
             .held
-            .push(Held { target, evidence });
+            .push(Held {
+                target,
+                counter,
+                evidence,
+            });
         self.release_if_decided(place);
     }
 
@@ -482,7 +499,8 @@ impl<'a> Reactor<'a> {
             if everything && let Some(dialogue) = held.evidence.dialogue.as_mut() {
                 dialogue.ending = Ending::Sampled;
             }
-            self.conclude(held.target, Transport::Tcp, None, held.evidence, false);
+            let counter = Some(held.counter);
+            self.conclude(held.target, Transport::Tcp, counter, held.evidence, false);
         }
     }
 
@@ -494,7 +512,8 @@ impl<'a> Reactor<'a> {
                 None => Vec::new(),
             };
             for held in held {
-                self.conclude(held.target, Transport::Tcp, None, held.evidence, false);
+                let counter = Some(held.counter);
+                self.conclude(held.target, Transport::Tcp, counter, held.evidence, false);
             }
         }
     }

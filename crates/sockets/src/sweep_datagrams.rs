@@ -60,6 +60,7 @@ impl Reactor<'_> {
             Sent::Whole => {}
             Sent::Later => {
                 self.ready_datagrams.push_front(peer);
+                self.pause_sending();
                 return Ok(false);
             }
             Sent::Failed(errno) => {

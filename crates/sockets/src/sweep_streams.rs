@@ -1,7 +1,8 @@
 //! The sweep over TCP: connection attempts, several for one target if the first stays silent.
 //!
 //! An attempt whose time is up is not closed but kept beside the next one, as long as descriptors
-//! last: a late SYN-ACK is as good as an early one.
+//! last: a late SYN-ACK is as good as an early one. Once none is left, attempts whose time is up make
+//! room, the oldest first. As every attempt's time ends, nobody waits for a descriptor for ever.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -118,19 +119,25 @@ fn contact_of_unix_errno(errno: Errno) -> Contact {
 }
 
 impl Reactor<'_> {
-    pub(crate) fn has_descriptor(&self) -> bool {
-        self.attempts.len() < self.shares.attempts || self.has_superseded_attempt()
+    /// Whether an attempt can be made: a descriptor is free, or could be.
+    pub(crate) fn has_descriptor(&mut self) -> bool {
+        self.forget_ended_attempts();
+        self.attempts.len() < self.shares.attempts || !self.expired_attempts.is_empty()
     }
 
-    /// Whether an attempt could be given up because its target has a newer one.
-    fn has_superseded_attempt(&self) -> bool {
-        self.attempts.len() > self.stream_probes.len()
+    /// Leaves the oldest attempt whose time is up at the head of the queue, or the queue empty.
+    fn forget_ended_attempts(&mut self) {
+        while let Some(oldest) = self.expired_attempts.front()
+            && self.attempts.find(*oldest).is_none()
+        {
+            self.expired_attempts.pop_front();
+        }
     }
 
     /// Makes one connection attempt; false if none could be made now.
     pub(crate) fn send_stream_probe(&mut self, key: Key) -> bool {
         if self.attempts.len() >= self.shares.attempts {
-            self.give_up_oldest_attempt();
+            self.give_up_expired_attempt();
         }
         let Some(probe) = self.stream_probes.find(key) else {
             return false;
@@ -152,7 +159,6 @@ impl Reactor<'_> {
                 if let Some(probe) = self.stream_probes.find(key) {
                     probe.attempts.push(attempt_key);
                 }
-                self.attempts_by_age.push_back(attempt_key);
                 if let Some(attempt) = self.attempts.find(attempt_key) {
                     let token = Token::Attempt(attempt_key).pack();
                     let event = nix::sys::epoll::EpollEvent::new(EpollFlags::EPOLLOUT, token);
@@ -187,32 +193,20 @@ impl Reactor<'_> {
         }
         self.shares.attempts = held.max(ATTEMPTS_MIN);
         self.ready_streams.push_front(key);
+        self.pause_sending();
     }
 
-    /// Closes the oldest attempt of a target that has a newer one.
-    fn give_up_oldest_attempt(&mut self) {
-        for _ in 0..self.attempts_by_age.len() {
-            let Some(oldest) = self.attempts_by_age.pop_front() else {
-                return;
-            };
-            let Some(owner) = self.attempts.find(oldest).map(|attempt| attempt.probe) else {
-                continue;
-            };
-            match self.stream_probes.find(owner) {
-                Some(probe) if probe.attempts.last() == Some(&oldest) => {
-                    // The newest attempt of its target keeps its place.
-                    self.attempts_by_age.push_back(oldest);
-                }
-                Some(probe) => {
-                    probe.attempts.retain(|attempt| *attempt != oldest);
-                    self.attempts.remove(oldest);
-                    return;
-                }
-                None => {
-                    self.attempts.remove(oldest);
-                    return;
-                }
-            }
+    /// Closes the oldest attempt whose time is up. Its target is asked again, or has been.
+    fn give_up_expired_attempt(&mut self) {
+        self.forget_ended_attempts();
+        let Some(oldest) = self.expired_attempts.pop_front() else {
+            return;
+        };
+        let Some(attempt) = self.attempts.remove(oldest) else {
+            return;
+        };
+        if let Some(probe) = self.stream_probes.find(attempt.probe) {
+            probe.attempts.retain(|kept| *kept != oldest);
         }
     }
 
@@ -264,6 +258,7 @@ impl Reactor<'_> {
         if probe.sends != send {
             return;
         }
+        self.expired_attempts.extend(probe.attempts.last());
         if probe.sends <= self.plan.retries {
             self.ready_streams.push_back(key);
             return;
@@ -287,16 +282,8 @@ impl Reactor<'_> {
         for attempt in &probe.attempts {
             self.attempts.remove(*attempt);
         }
-        // The list by age would otherwise grow with the run.
-        while self.attempts_by_age.len() > self.attempts.len() * 2 + 64 {
-            match self.attempts_by_age.pop_front() {
-                Some(oldest) if self.attempts.find(oldest).is_some() => {
-                    self.attempts_by_age.push_back(oldest);
-                }
-                Some(_) => {}
-                None => break,
-            }
-        }
+        // The queue would otherwise grow with the run.
+        self.forget_ended_attempts();
         Some(probe)
     }
 
@@ -358,5 +345,88 @@ pub(crate) fn spoken(
         attempts,
         rtt: Some(rtt),
         dialogue: Some(Box::new(dialogue)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use interview::Depth;
+    use model::{Pending, Transport};
+    use sim::live::FullBacklog;
+    use targets::{Day, Order, Permit, Scope, SelectionBuilder, Shard};
+
+    use super::*;
+    use crate::plan::{Observation, Plan, Progress, Sink, TimeoutPolicy};
+
+    /// Far more than there are descriptors for.
+    const TARGETS: u8 = 200;
+    const DESCRIPTORS: usize = 32;
+    const TIMEOUT: Duration = Duration::from_millis(20);
+
+    #[derive(Default)]
+    struct Seen(Vec<Observation>);
+
+    impl Sink for Seen {
+        fn observed(&mut self, observation: Observation) {
+            self.0.push(observation);
+        }
+
+        fn progress(&mut self, _: &Progress) {}
+
+        fn checkpoint(&mut self, _: u64, _: &[Pending]) {}
+
+        fn is_stopped(&self) -> bool {
+            false
+        }
+    }
+
+    fn permit(port: u16) -> Permit {
+        let mut builder = SelectionBuilder::new(vec![port]);
+        for host in 1..=TARGETS {
+            let address = Address::from_ip([127, 69, 0, host].into());
+            builder.add_address(address, None, None);
+        }
+        let scope = Scope::new(Vec::new(), Day::new(2026, 1, 1).unwrap());
+        scope.permit(builder.build().unwrap()).unwrap()
+    }
+
+    /// Each target held its attempt and waited for a descriptor to ask again, for ever. Full use of
+    /// the descriptors takes some 0.5 s for four sends; ten times that is for a busy machine.
+    #[test]
+    fn more_silent_targets_than_descriptors_come_to_an_end() {
+        // All of 127/8 is silent on this port.
+        let silent = FullBacklog::start(([0, 0, 0, 0], 0).into()).unwrap();
+        let permit = permit(silent.address().port());
+        for retries in [0, 1, 3] {
+            let plan = Plan {
+                tcp: true,
+                udp: false,
+                again: Vec::new(),
+                order: Order::new(permit.pairs(), 7, Shard::ALL, 0),
+                rate_pps: 100_000,
+                retries,
+                timeout: TimeoutPolicy::Fixed(TIMEOUT),
+                deadline: Some(Duration::from_secs(5)),
+                depth: Depth::Scan,
+                secret: 7,
+            };
+            let mut seen = Seen::default();
+            let mut reactor = Reactor::new(&plan, &permit, &mut seen).unwrap();
+            reactor.shares.attempts = DESCRIPTORS;
+            let tally = reactor.run().unwrap();
+            assert!(tally.complete, "{retries} retries: {tally:?}");
+            assert_eq!(seen.0.len(), usize::from(TARGETS));
+            assert_eq!(
+                tally.packets_sent,
+                u64::from(TARGETS) * u64::from(retries + 1)
+            );
+            for observation in seen.0 {
+                assert_eq!(observation.transport, Transport::Tcp);
+                assert_eq!(observation.evidence.contact, Contact::Silent);
+                assert_eq!(observation.evidence.attempts, retries + 1);
+            }
+        }
     }
 }

@@ -201,7 +201,9 @@ impl Reactor<'_> {
                 return;
             }
         };
-        let mut options = Options::new(self.depth(), waiting.rtt, self.next_seed());
+        // Unknown after several sends, or because the answer was late: then the path may be slow.
+        let rtt = waiting.rtt.unwrap_or(RTT_UNKNOWN);
+        let mut options = Options::new(self.depth(), Some(rtt), self.next_seed());
         options.ipv6 = ipv6;
         let machine = DatagramInterview::new(
             options,

@@ -6,13 +6,14 @@ use super::Complaint;
 
 /// Licences that let anybody use memsweep for anything, its binaries included, and ask no more
 /// than that their texts are kept.
-const LICENCES: [&str; 12] = [
+const LICENCES: [&str; 13] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "CC0-1.0",
+    "BSL-1.0",
     "CDLA-Permissive-2.0",
     "ISC",
     "MIT",

@@ -18,6 +18,8 @@ use crate::behaviour::{Act, Random, StreamId};
 /// The first timeout of TCP for a segment, and for a SYN (RFC 6298; Linux: 200 ms and 1 s).
 const SEGMENT_TIMEOUT: Duration = Duration::from_millis(200);
 const SYN_TIMEOUT: Duration = Duration::from_secs(1);
+/// Assumed where it could not be measured.
+const ROUND_TRIP_UNKNOWN: Duration = Duration::from_millis(200);
 /// What a link carries takes at least so long, or an endless reply would never let time pass.
 const REPEAT_PAUSE_US_MIN: u64 = 500;
 /// The beginning of a TLS ClientHello, as a server in clear sees it.
@@ -90,7 +92,9 @@ impl Run<'_> {
         first_reply: &[u8],
         answered_from: Option<SocketAddr>,
     ) {
-        let options = Options::new(self.plan.depth, round_trip, self.talk_seed());
+        // Unknown if the answer was late: then the path may be slow.
+        let assumed = round_trip.unwrap_or(ROUND_TRIP_UNKNOWN);
+        let options = Options::new(self.plan.depth, Some(assumed), self.talk_seed());
         let machine = DatagramInterview::new(options, self.now, first_reply, answered_from);
         let machine = Machine::Datagram(Box::new(machine));
         let talk = self.add_talk(machine, target, counter, attempts, round_trip);
