@@ -26,6 +26,21 @@ Loopback, link-local and private networks may be scanned as they are. Any other 
 scope entry: memsweep scope add 203.0.113.0/24 --owner \"who administers it\"
 ";
 
+const TOOL: &str = "\
+Modes:
+  display   slab classes at a glance        stats     general statistics
+  settings  how the server was started      items     what each slab class holds
+  slabs     how memory is cut up            sizes     how many items of which size
+  conns     who is connected, counted       keys      names of keys
+  dump      keys and values, as add lines   console   an interactive prompt
+
+The password is read from --password-file or MEMSWEEP_PASSWORD, never from the command line.
+
+Exit codes:
+  0    done
+  2    usage, scope, credentials, or a certificate that does not verify
+  3    incomplete: not reached, refused, or not all of it could be had";
+
 /// Find, prove and close exposed memcached servers.
 #[derive(Debug, Parser)]
 #[command(name = "memsweep", version, about, styles = Styles::plain(), max_term_width = 100)]
@@ -51,6 +66,9 @@ pub(crate) enum Command {
     Verify(VerifyFlags),
     /// Which networks this user administers: list, add, remove, check
     Scope(ScopeFlags),
+    /// Look into one server: memcached-tool's modes, over TCP, UDP, a unix socket or TLS
+    #[command(after_help = TOOL)]
+    Tool(ToolFlags),
     /// A made-up network on loopback, scanned: the whole product seen in ten seconds
     Demo(DemoFlags),
 }
@@ -246,6 +264,120 @@ pub(crate) enum ScopeAction {
         #[arg(value_name = "TARGET", required = true)]
         targets: Vec<String>,
     },
+}
+
+/// Flags of `tool`.
+#[derive(Debug, Args)]
+pub(crate) struct ToolFlags {
+    /// The server: address or name with its port, or unix:/path
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: String,
+    /// What to look at
+    #[arg(
+        value_name = "MODE",
+        default_value = "display",
+        hide_possible_values = true
+    )]
+    pub(crate) mode: ToolMode,
+    /// Ask over UDP
+    #[arg(long)]
+    pub(crate) udp: bool,
+    /// Ask through TLS
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// Trust these certificates instead of the system's (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Our certificate, for servers that demand one (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The key of our certificate (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// The name that the certificate must carry, if it is not the target's
+    #[arg(long, value_name = "NAME", requires = "tls")]
+    pub(crate) server_name: Option<String>,
+    /// Accept any certificate; no password is sent then
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Your user on that server (or MEMSWEEP_USER)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// A file that holds your password (or MEMSWEEP_PASSWORD)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Send the password in clear text over a network too
+    #[arg(long)]
+    pub(crate) allow_cleartext: bool,
+    /// The longest wait for any answer (default 2s)
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// keys, dump: at most this many
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) limit: Option<u64>,
+    /// keys: only names that match this pattern of * and ?
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) filter: Option<String>,
+    /// keys: prefixes, counts and kinds of data instead of names
+    #[arg(long)]
+    pub(crate) summary: bool,
+    /// keys, conns: whole names and addresses, which may be personal data
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// dump: names only
+    #[arg(long)]
+    pub(crate) keys_only: bool,
+    /// stats, display: look again at this interval, with rates
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) watch: Option<Duration>,
+    /// text, memcached-tool or json
+    #[arg(short = 'o', long = "output", value_name = "FORMAT")]
+    pub(crate) output: Option<String>,
+    /// Read the scope from this file instead of the user's and /etc/memsweep/scope.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) scope: Option<PathBuf>,
+    /// Language of the text (default: from the locale)
+    #[arg(long, value_name = "LANGUAGE")]
+    pub(crate) lang: Option<LanguageFlag>,
+    /// No progress and no remarks on stderr
+    #[arg(short = 'q', long)]
+    pub(crate) quiet: bool,
+    /// When to use colour (NO_COLOR counts too)
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorFlag,
+}
+
+/// The modes of `tool`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ToolMode {
+    Display,
+    Stats,
+    Settings,
+    Items,
+    Slabs,
+    Sizes,
+    Conns,
+    Keys,
+    Dump,
+    Console,
+}
+
+impl ToolMode {
+    /// The word that was typed.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            ToolMode::Display => "display",
+            ToolMode::Stats => "stats",
+            ToolMode::Settings => "settings",
+            ToolMode::Items => "items",
+            ToolMode::Slabs => "slabs",
+            ToolMode::Sizes => "sizes",
+            ToolMode::Conns => "conns",
+            ToolMode::Keys => "keys",
+            ToolMode::Dump => "dump",
+            ToolMode::Console => "console",
+        }
+    }
 }
 
 /// Flags of `demo`.

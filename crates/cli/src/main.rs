@@ -38,6 +38,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Check(flags) => commands::scan::check(flags),
         Command::Verify(flags) => commands::verify::verify(flags),
         Command::Scope(flags) => commands::scope::scope(flags),
+        Command::Tool(flags) => commands::tool::tool(flags),
         Command::Demo(flags) => commands::demo::demo(flags),
     }
 }

@@ -9,6 +9,7 @@ mod accept;
 mod event;
 mod join;
 mod scan;
+pub mod tool;
 
 pub use accept::AcceptedRisk;
 pub use event::{Event, Outcome};

@@ -95,6 +95,8 @@ pub struct AsciiDecoder {
     events: VecDeque<AsciiEvent>,
     /// Rows since the last event that ended a reply, dropped ones included.
     reply_rows: u64,
+    /// Rows of one reply allowed beyond [`REPLY_ROWS_MAX`].
+    rows_beyond: u64,
     overlong_lines: u64,
     rows_dropped: u64,
     not_text: bool,
@@ -121,6 +123,15 @@ impl AsciiDecoder {
     /// A decoder at the beginning of a stream.
     pub fn new() -> AsciiDecoder {
         AsciiDecoder::default()
+    }
+
+    /// A decoder for replies that may honestly be longer: `stats conns` has some four rows for every
+    /// client.
+    pub fn with_rows_max(rows_max: u64) -> AsciiDecoder {
+        AsciiDecoder {
+            rows_beyond: rows_max.saturating_sub(REPLY_ROWS_MAX),
+            ..AsciiDecoder::default()
+        }
     }
 
     /// Takes the bytes that came next. May be called again before the events are fetched; fetch
@@ -235,7 +246,7 @@ impl AsciiDecoder {
     fn push(&mut self, event: AsciiEvent) {
         if !event.is_row() {
             self.reply_rows = 0;
-        } else if self.reply_rows == REPLY_ROWS_MAX {
+        } else if self.reply_rows == REPLY_ROWS_MAX + self.rows_beyond {
             self.rows_dropped += 1;
             return;
         } else {

@@ -368,7 +368,7 @@ pub(crate) fn run(
 }
 
 /// Set by the first Ctrl-C (or SIGTERM); the second ends the process at once.
-fn stop_flag() -> Arc<AtomicBool> {
+pub(crate) fn stop_flag() -> Arc<AtomicBool> {
     let stopped = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         let code = i32::from(Exit::Interrupted.code());

@@ -1,8 +1,10 @@
 //! One file a command: what was typed becomes what is done.
 
+mod console;
 pub(crate) mod demo;
 mod job;
 mod past;
 pub(crate) mod scan;
 pub(crate) mod scope;
+pub(crate) mod tool;
 pub(crate) mod verify;

@@ -70,7 +70,7 @@ fn overview(classes: &[(u32, &Class<'_>)], hits: Option<u64>, page: &Page<'_>) -
         column("age", "経過", 3, &|class| {
             class.item_integer("age").map(span)
         }),
-        column("pages", "ページ", 5, &|class| {
+        column("pages", "ページ", 6, &|class| {
             class.slab_integer("total_pages").map(grouped)
         }),
         column("memory", "メモリ", 0, &|class| {
@@ -95,7 +95,7 @@ fn overview(classes: &[(u32, &Class<'_>)], hits: Option<u64>, page: &Page<'_>) -
             let refused = class.item_integer("outofmemory")?;
             (refused > 0).then(|| grouped(refused))
         }),
-        column("hits", "ヒット", 6, &|class| {
+        column("hits", "ヒット", 5, &|class| {
             percent(class.slab_integer("get_hits")?, hits?)
         }),
         column("waste", "無駄", 1, &|class| {

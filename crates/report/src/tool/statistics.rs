@@ -36,7 +36,10 @@ pub(super) fn print_title(
     let mut items = Vec::new();
     items.extend(stats.text("version").map(|version| {
         let version = truncate(&escape_for_terminal(version), VALUE_COLUMNS_MAX);
-        format!("memcached {version}")
+        match language {
+            Language::English => format!("version {version}"),
+            Language::Japanese => format!("バージョン {version}"),
+        }
     }));
     items.extend(stats.integer("uptime").map(|seconds| {
         let span = long_duration(language, seconds);
@@ -246,8 +249,8 @@ impl Context<'_> {
         Some(match (self.language, skew > 0) {
             (Language::English, true) => format!("{span} ahead of this machine"),
             (Language::English, false) => format!("{span} behind this machine"),
-            (Language::Japanese, true) => format!("このマシンより {span} 進んでいる"),
-            (Language::Japanese, false) => format!("このマシンより {span} 遅れている"),
+            (Language::Japanese, true) => format!("このマシンより{span}進んでいる"),
+            (Language::Japanese, false) => format!("このマシンより{span}遅れている"),
         })
     }
 }

@@ -8,15 +8,17 @@ use super::{ToolFormat, ToolOptions, json};
 use crate::layout::pad_left;
 use crate::text::page::{Ink, Page};
 use crate::values::{Object, set, set_some};
-use crate::words::{grouped, long_duration, pick};
+use crate::words::{grouped, pick};
 
+/// Counters that only grow while a server runs.
+const COUNTERS: [&str; 4] = ["total_connections", "cmd_get", "cmd_set", "bytes_read"];
 /// Beyond it a 64-bit fraction holds no whole numbers.
 const WHOLE_MAX: f64 = 9e15;
 /// Columns of a line, in their order: the name in JSON, both heads, and the columns it fills.
 const COLUMNS: [(&str, &str, &str, usize); 10] = [
     ("gets_per_s", "gets/s", "get/秒", 8),
     ("hits_per_s", "hits/s", "ヒット/秒", 9),
-    ("hit_ratio", "hit", "率", 7),
+    ("hit_ratio", "hit", "ヒット率", 8),
     ("sets_per_s", "sets/s", "set/秒", 8),
     ("evictions_per_s", "evict/s", "追出/秒", 8),
     ("bytes_read_per_s", "in/s", "受信/秒", 9),
@@ -41,31 +43,47 @@ struct Rates {
     connections: Option<f64>,
     connections_now: Option<u64>,
     items_now: Option<u64>,
-    /// Another process answers now, or its counters were set back.
-    restarted: bool,
+    /// Why there are no rates.
+    interruption: Option<Interruption>,
+}
+
+/// What makes two answers incomparable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Interruption {
+    /// Another process answers now.
+    Restarted,
+    /// The same process counts from zero again, after `stats reset`.
+    CountersReset,
+}
+
+impl Interruption {
+    fn between(before: &StatsTable, after: &StatsTable) -> Option<Interruption> {
+        let both = |name| before.integer(name).zip(after.integer(name));
+        let moved_back = |name| both(name).is_some_and(|(before, after)| after < before);
+        let other_process = both("pid").is_some_and(|(before, after)| before != after);
+        if other_process || moved_back("uptime") {
+            Some(Interruption::Restarted)
+        } else if COUNTERS.into_iter().any(moved_back) {
+            Some(Interruption::CountersReset)
+        } else {
+            None
+        }
+    }
+
+    fn word(self, language: Language) -> &'static str {
+        match self {
+            Interruption::Restarted => pick(language, "restarted", "再起動"),
+            Interruption::CountersReset => pick(language, "counters reset", "カウンタのリセット"),
+        }
+    }
 }
 
 impl Rates {
     fn between(before: &StatsTable, after: &StatsTable, seconds: f64) -> Rates {
-        let moved_back = |name| match (before.integer(name), after.integer(name)) {
-            (Some(before), Some(after)) => after < before,
-            _ => false,
-        };
-        let pids = before.integer("pid").zip(after.integer("pid"));
-        let other_process = pids.is_some_and(|(before, after)| before != after);
-        let restarted = other_process
-            || [
-                "uptime",
-                "total_connections",
-                "cmd_get",
-                "cmd_set",
-                "bytes_read",
-            ]
-            .into_iter()
-            .any(moved_back);
+        let interruption = Interruption::between(before, after);
         let grown = |name| {
             let grown = after.integer(name)?.checked_sub(before.integer(name)?);
-            grown.filter(|_| !restarted)
+            grown.filter(|_| interruption.is_none())
         };
         let per_second = |name| {
             let grown = grown(name)? as f64;
@@ -85,7 +103,7 @@ impl Rates {
             connections: per_second("total_connections"),
             connections_now: after.integer("curr_connections"),
             items_now: after.integer("curr_items"),
-            restarted,
+            interruption,
         }
     }
 
@@ -170,8 +188,9 @@ pub fn watch_line(
                 line.push_str(&pad_left(cell.as_deref().unwrap_or("-"), columns));
                 line.push(' ');
             }
-            if rates.restarted {
-                line.push_str(pick(options.language, " restarted", " 再起動"));
+            if let Some(interruption) = rates.interruption {
+                line.push(' ');
+                line.push_str(interruption.word(options.language));
             }
             format!("{}\n", line.trim_end()).into_bytes()
         }
@@ -261,11 +280,8 @@ pub fn watch(
             pad_left(&since.unwrap_or_default(), 16)
         ));
     }
-    if rates.restarted {
-        let span = after
-            .integer("uptime")
-            .map(|uptime| long_duration(language, uptime));
-        page.paragraph(Ink::Alarm, &restarted(span, language));
+    if let Some(interruption) = rates.interruption {
+        page.paragraph(Ink::Alarm, interruption.word(language));
     }
     out
 }
@@ -273,18 +289,6 @@ pub fn watch(
 fn overall_ratio(after: &StatsTable) -> Option<String> {
     let hits = after.integer("get_hits")?;
     percent(hits, hits.saturating_add(after.integer("get_misses")?))
-}
-
-fn restarted(uptime: Option<String>, language: Language) -> String {
-    let span = uptime.unwrap_or_else(|| "?".to_owned());
-    match language {
-        Language::English => {
-            format!("the server restarted, or its counters were reset (up {span})")
-        }
-        Language::Japanese => {
-            format!("サーバが再起動したか、カウンタがリセットされた（稼働 {span}）")
-        }
-    }
 }
 
 fn object(rates: &Rates, after: &StatsTable, seconds: f64) -> Object {
@@ -298,8 +302,12 @@ fn object(rates: &Rates, after: &StatsTable, seconds: f64) -> Object {
             figure.and_then(decimal).map(Value::Number),
         );
     }
-    if rates.restarted {
-        set(&mut object, "restarted", true);
+    if let Some(interruption) = rates.interruption {
+        set(
+            &mut object,
+            "interruption",
+            interruption.word(Language::English),
+        );
     }
     object
 }

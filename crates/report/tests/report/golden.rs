@@ -10,7 +10,7 @@ use crate::fixture;
 use crate::{options, render};
 
 #[track_caller]
-fn check(name: &str, actual: &str) {
+pub(crate) fn check(name: &str, actual: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
         .join(name);

@@ -1,0 +1,374 @@
+//! Listing keys, by the way that is safe on the server's version.
+//!
+//! `lru_crawler metadump` names every key, but crashes 1.4.31–1.4.33 and 1.6.19–1.6.25, and before
+//! 1.6.44 a client that reads slowly overflows the server. So it is asked only where a clearance is
+//! granted, and its reply is drained at full speed into a spool before a single line is looked at.
+//! Everywhere else `stats cachedump` lists some keys of every slab class; what it leaves out is
+//! counted and said.
+
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::time::Duration;
+
+use model::KeyRow;
+use sockets::LinkError;
+use wire::{
+    CACHEDUMP_KEYS_MAX, CacheDumpDecoder, CacheDumpRequest, ListedKey, MetadumpDecoder,
+    MetadumpEvent, MetadumpRequest, Request, Risky,
+};
+
+use crate::tool::session::Table;
+use crate::tool::{Session, ToolError};
+
+/// How often, and with which pauses, a busy crawler is asked again.
+const BUSY_TRIES: u32 = 8;
+const BUSY_PAUSE: Duration = Duration::from_millis(150);
+/// The quiet after which a listing that has no end of its own is taken to be over.
+const QUIET: Duration = Duration::from_millis(300);
+/// Bytes of the spool looked at at once.
+const SPOOL_READ_BYTES: usize = 256 * 1024;
+/// A listing that is larger than this is a server that never ends it: a hundred million keys.
+const SPOOL_BYTES_MAX: u64 = 32 * 1024 * 1024 * 1024;
+
+/// Which keys are wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListOptions {
+    /// At most this many; `None` = all.
+    pub limit: Option<u64>,
+}
+
+/// What a listing came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyTally {
+    /// Keys handed over.
+    pub listed: u64,
+    /// Keys that the server holds, as far as it told.
+    pub held: Option<u64>,
+    /// Why not all of them could be listed, in one sentence.
+    pub shortfall: Option<String>,
+}
+
+/// A file that is written once and read once.
+pub trait Spool: Read + Write + Seek {}
+impl<T: Read + Write + Seek> Spool for T {}
+
+/// Lists keys, handing each to `take` until that says false.
+///
+/// # Errors
+///
+/// If the server refuses every way, or breaks off; what was handed over before stays valid.
+pub fn list_keys(
+    session: &mut Session<'_>,
+    spool: &mut dyn Spool,
+    options: ListOptions,
+    take: &mut dyn FnMut(KeyRow) -> Result<bool, ToolError>,
+) -> Result<KeyTally, ToolError> {
+    if session.ascii().is_none() {
+        return Err(ToolError::NotHere {
+            question: "a listing of keys",
+            over: "over UDP or the binary protocol",
+        });
+    }
+    match metadump_patiently(session, spool) {
+        Ok(()) => read_spool(spool, options, take),
+        Err(ToolError::Denied(why)) => list_by_class(session, options, Some(why), take),
+        Err(ToolError::Refused { said, .. }) if is_unknown_or_disabled(&said) => {
+            let why = format!("the server says {said:?} to a metadump");
+            list_by_class(session, options, Some(why), take)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Old servers do not know the crawler, others run without it; `-X` refuses every listing.
+fn is_unknown_or_disabled(said: &str) -> bool {
+    said == "ERROR" || said.contains("crawler disabled")
+}
+
+/// Asks again while the server's own crawler is at work, as it often is just after a start.
+fn metadump_patiently(session: &mut Session<'_>, spool: &mut dyn Spool) -> Result<(), ToolError> {
+    let mut tries = 0;
+    loop {
+        spool.seek(SeekFrom::Start(0))?;
+        tries += 1;
+        match metadump_into(session, spool) {
+            Err(ToolError::Refused { said, .. })
+                if said.starts_with("BUSY") && tries < BUSY_TRIES =>
+            {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Drains the whole reply of a metadump at full speed.
+fn metadump_into(session: &mut Session<'_>, spool: &mut dyn Spool) -> Result<(), ToolError> {
+    let clearance = session.clearance(Risky::Metadump)?;
+    let request = MetadumpRequest::new(clearance)
+        .ok_or_else(|| ToolError::Denied("a metadump needs a clearance".to_owned()))?;
+    let question = "lru_crawler metadump";
+    let has_end = session
+        .parsed_version()
+        .is_some_and(|version| MetadumpRequest::has_end(&version));
+    let Some(line) = session.ascii() else {
+        return Err(ToolError::NotHere {
+            question,
+            over: "here",
+        });
+    };
+    let mut bytes = Vec::new();
+    request.encode(&mut bytes);
+    line.link.send(&bytes)?;
+    let mut ending = Ending::default();
+    let mut spooled: u64 = 0;
+    let mut probed = has_end;
+    loop {
+        let wait = if probed { line.link.timeout() } else { QUIET };
+        let received = match line.link.receive_within(wait) {
+            Ok(received) => received,
+            Err(LinkError::Timeout(_)) if !probed => {
+                // Before 1.5.4 nothing ends the listing: what answers behind it does.
+                let mut version = Vec::new();
+                Request::Version.encode(&mut version);
+                line.link.send(&version)?;
+                probed = true;
+                continue;
+            }
+            Err(why) => {
+                let rows = ending.lines;
+                return Err(ToolError::Truncated {
+                    question,
+                    rows,
+                    why,
+                });
+            }
+        };
+        spooled += received.len() as u64;
+        if spooled > SPOOL_BYTES_MAX {
+            let rows = ending.lines;
+            return Err(ToolError::Truncated {
+                question,
+                rows,
+                why: LinkError::Torn,
+            });
+        }
+        spool.write_all(&received)?;
+        match ending.feed(&received) {
+            Some(Last::End) => return Ok(()),
+            Some(Last::Refusal(said)) => return Err(ToolError::Refused { question, said }),
+            None => {}
+        }
+    }
+}
+
+/// The last line of a metadump.
+enum Last {
+    End,
+    Refusal(String),
+}
+
+/// Looks only for the end: decoding here would slow the reading down.
+#[derive(Default)]
+struct Ending {
+    /// The beginning of the line under way.
+    start: Vec<u8>,
+    lines: usize,
+}
+
+impl Ending {
+    /// Enough to tell every last line from a key's.
+    const START_BYTES_MAX: usize = 96;
+
+    fn feed(&mut self, mut bytes: &[u8]) -> Option<Last> {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            self.keep(&bytes[..end]);
+            bytes = &bytes[end + 1..];
+            self.lines += 1;
+            let line = std::mem::take(&mut self.start);
+            if line.starts_with(b"key=") || line.trim_ascii() == b"OK" {
+                continue;
+            }
+            if line.trim_ascii() == b"END" || line.starts_with(b"VERSION ") {
+                return Some(Last::End);
+            }
+            return Some(Last::Refusal(
+                String::from_utf8_lossy(line.trim_ascii()).into_owned(),
+            ));
+        }
+        self.keep(bytes);
+        None
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = Self::START_BYTES_MAX.saturating_sub(self.start.len());
+        self.start
+            .extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
+fn read_spool(
+    spool: &mut dyn Spool,
+    options: ListOptions,
+    take: &mut dyn FnMut(KeyRow) -> Result<bool, ToolError>,
+) -> Result<KeyTally, ToolError> {
+    spool.seek(SeekFrom::Start(0))?;
+    let mut decoder = MetadumpDecoder::new();
+    let mut buffer = vec![0; SPOOL_READ_BYTES];
+    let mut tally = KeyTally::default();
+    loop {
+        let length = spool.read(&mut buffer)?;
+        if length == 0 {
+            return Ok(tally);
+        }
+        decoder.feed(&buffer[..length]);
+        while let Some(event) = decoder.next_event() {
+            let MetadumpEvent::Key(key) = event else {
+                continue;
+            };
+            if options.limit.is_some_and(|limit| tally.listed >= limit) {
+                return Ok(tally);
+            }
+            tally.listed += 1;
+            if !take(row_of(key))? {
+                return Ok(tally);
+            }
+        }
+    }
+}
+
+/// `stats cachedump`, class by class, with small counts.
+fn list_by_class(
+    session: &mut Session<'_>,
+    options: ListOptions,
+    why: Option<String>,
+    take: &mut dyn FnMut(KeyRow) -> Result<bool, ToolError>,
+) -> Result<KeyTally, ToolError> {
+    let items = session.table(Table::Items)?;
+    let mut tally = KeyTally {
+        held: Some(0),
+        ..KeyTally::default()
+    };
+    let classes: Vec<(u32, u64)> = items
+        .iter()
+        .filter_map(|(name, value)| {
+            let class = name.strip_prefix("items:")?.strip_suffix(":number")?;
+            Some((class.parse().ok()?, value.parse().ok()?))
+        })
+        .collect();
+    let held: u64 = classes.iter().map(|(_, number)| number).sum();
+    tally.held = Some(held);
+    for (class, number) in classes {
+        let wanted = number.min(u64::from(CACHEDUMP_KEYS_MAX));
+        let Ok(count) = u32::try_from(wanted.max(1)) else {
+            continue;
+        };
+        for key in cachedump(session, class, count)? {
+            if options.limit.is_some_and(|limit| tally.listed >= limit) {
+                return Ok(tally);
+            }
+            tally.listed += 1;
+            let mut row = row_of(key);
+            row.class = Some(class);
+            if !take(row)? {
+                return Ok(tally);
+            }
+        }
+    }
+    if tally.listed < held {
+        let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+        tally.shortfall = Some(format!(
+            "{} of {held} keys could be listed{why}; `stats cachedump` names some of each class",
+            tally.listed
+        ));
+    }
+    Ok(tally)
+}
+
+fn cachedump(
+    session: &mut Session<'_>,
+    class: u32,
+    count: u32,
+) -> Result<Vec<ListedKey>, ToolError> {
+    let question = "stats cachedump";
+    let clearance = session.clearance(Risky::CacheDump)?;
+    let request = CacheDumpRequest::new(clearance, class, count)
+        .ok_or_else(|| ToolError::Denied("a cachedump needs a clearance".to_owned()))?;
+    let Some(line) = session.ascii() else {
+        return Err(ToolError::NotHere {
+            question,
+            over: "here",
+        });
+    };
+    let mut bytes = Vec::new();
+    request.encode(&mut bytes);
+    line.link.send(&bytes)?;
+    let mut decoder = CacheDumpDecoder::new();
+    let mut keys = Vec::new();
+    loop {
+        while let Some(event) = decoder.next_event() {
+            match event {
+                wire::CacheDumpEvent::Key(key) => keys.push(key),
+                wire::CacheDumpEvent::End => return Ok(keys),
+                wire::CacheDumpEvent::Refused(said) => {
+                    return Err(ToolError::Refused { question, said });
+                }
+            }
+        }
+        match line.link.receive() {
+            Ok(received) => decoder.feed(&received),
+            Err(why) => {
+                return Err(ToolError::Truncated {
+                    question,
+                    rows: keys.len(),
+                    why,
+                });
+            }
+        }
+    }
+}
+
+fn row_of(key: ListedKey) -> KeyRow {
+    KeyRow {
+        name: key.name,
+        expires_unix_s: key.expires,
+        last_access_unix_s: key.last_access,
+        cas: key.cas,
+        fetched: key.fetched,
+        class: key.class,
+        size_bytes: key.size_bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_found_whatever_the_split() {
+        let reply = b"OK\r\nkey=a exp=-1 la=1 cas=1 fetch=no cls=1 size=6\nkey=END exp=0 \nEND\r\n";
+        for split in 0..reply.len() {
+            let mut ending = Ending::default();
+            let first = ending.feed(&reply[..split]);
+            assert!(first.is_none(), "{split}");
+            assert!(
+                matches!(ending.feed(&reply[split..]), Some(Last::End)),
+                "{split}"
+            );
+        }
+    }
+
+    #[test]
+    fn refusals_are_told() {
+        for said in [
+            "ERROR metadump not allowed",
+            "CLIENT_ERROR lru crawler disabled",
+            "BUSY x",
+        ] {
+            let mut ending = Ending::default();
+            match ending.feed(format!("{said}\r\n").as_bytes()) {
+                Some(Last::Refusal(heard)) => assert_eq!(heard, said),
+                _ => panic!("{said} was not told"),
+            }
+        }
+    }
+}
