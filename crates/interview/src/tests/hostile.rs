@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use model::{Answer, Dialogue, StatsTable, TlsFacts};
+use model::{Answer, Auth, Dialogue, Impression, StatsTable, TlsFacts};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -349,6 +349,34 @@ fn no_misbehaviour_keeps_an_interview() {
             );
             check_small(&played.dialogue, ROWS_MAX);
         }
+    }
+}
+
+/// Says a version to whoever connects, and nothing else: nothing shows that it executes anything.
+struct Greeter;
+
+impl Personality for Greeter {
+    fn stream_opened(&mut self, _: u64, _: u64) -> Vec<sim::Act> {
+        vec![sim::Act::Send(b"VERSION 1.6.18\r\n".to_vec())]
+    }
+
+    fn stream_bytes(&mut self, _: u64, _: &[u8], _: u64) -> Vec<sim::Act> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn a_greeting_is_no_answer() {
+    for half_trip_ms in [0, 3, 90] {
+        let manner = Manner {
+            half_trip: Duration::from_millis(half_trip_ms),
+            ..Manner::default()
+        };
+        let dialogue = play(&mut Greeter, &manner).dialogue;
+        assert_eq!(dialogue.executed, [], "{half_trip_ms} ms");
+        assert_eq!(dialogue.auth, Auth::Unknown, "{half_trip_ms} ms");
+        let looks = Impression::Text("VERSION 1.6.18".to_owned());
+        assert_eq!(dialogue.impression, Some(looks), "{half_trip_ms} ms");
     }
 }
 
