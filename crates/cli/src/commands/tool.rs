@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, IsTerminal, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -49,6 +50,7 @@ pub(crate) fn tool(flags: ToolFlags) -> Result<Exit, Failure> {
         Err(ToolError::File(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
             Ok(Exit::Done)
         }
+        Err(ToolError::Stopped) => Ok(Exit::Interrupted),
         Err(error) if error.is_usage() => Err(Failure::usage(format!("{shown}: {}", said(&error)))),
         Err(error) => Err(Failure::Broken(anyhow::anyhow!(
             "{shown}: {}",
@@ -206,9 +208,14 @@ fn credentials(flags: &ToolFlags) -> Result<Option<Credentials>, Failure> {
         None => std::env::var(PASSWORD_VARIABLE).ok(),
     };
     match (user, password) {
-        (Some(user), Some(password)) => Credentials::new(user, password)
-            .map(Some)
-            .ok_or_else(|| Failure::usage("the user or the password holds a space or a line end")),
+        (Some(user), Some(password)) => {
+            Credentials::new(user, password).map(Some).ok_or_else(|| {
+                Failure::usage(
+                    "the user or the password is empty, longer than 255 bytes, or holds a control \
+                     character",
+                )
+            })
+        }
         (None, None) => Ok(None),
         (Some(_), None) => Err(Failure::usage(format!(
             "a user without a password; give --password-file or {PASSWORD_VARIABLE}"
@@ -362,9 +369,8 @@ fn keys(server: &Server, flags: &ToolFlags, options: &ToolOptions) -> Result<Exi
     let now = now_unix_s();
     let mut summary = KeySummary::new();
     let mut out = BufWriter::new(std::io::stdout().lock());
-    if !flags.summary {
-        out.write_all(&report::tool::keys_head(options))?;
-    }
+    // The head waits for the first key, or for the end: alone it would look like an empty server.
+    let mut head = Some(report::tool::keys_head(options)).filter(|_| !flags.summary);
     let mut matching: u64 = 0;
     let filter = flags.filter.as_deref().map(Glob::new);
     // With a filter, the limit counts what matches.
@@ -382,11 +388,13 @@ fn keys(server: &Server, flags: &ToolFlags, options: &ToolOptions) -> Result<Exi
         if flags.summary {
             summary.add(&key, now);
         } else {
+            out.write_all(&head.take().unwrap_or_default())?;
             out.write_all(&report::tool::key_line(&key, now, flags.full, options))?;
         }
         Ok(true)
     };
     let tally: KeyTally = list_keys(&mut session, &mut spool, list, &mut take)?;
+    out.write_all(&head.unwrap_or_default())?;
     if flags.summary {
         out.write_all(&report::tool::summary(&summary, options))?;
     }
@@ -416,6 +424,7 @@ fn dump_values(server: &Server, permit: &Permit, flags: &ToolFlags) -> Result<Ex
     let mut tally = DumpTally::default();
     let show_progress = !flags.quiet && std::io::stderr().is_terminal();
     let mut shown_at = std::time::Instant::now();
+    let stopped = crate::commands::job::stop_flag();
     let mut progress = |tally: &DumpTally| {
         if show_progress && shown_at.elapsed() > Duration::from_millis(200) {
             shown_at = std::time::Instant::now();
@@ -426,6 +435,7 @@ fn dump_values(server: &Server, permit: &Permit, flags: &ToolFlags) -> Result<Ex
                 tally.value_bytes
             );
         }
+        !stopped.load(std::sync::atomic::Ordering::Relaxed)
     };
     let result = dump(
         server,
@@ -440,9 +450,14 @@ fn dump_values(server: &Server, permit: &Permit, flags: &ToolFlags) -> Result<Ex
     }
     if result.is_err() {
         // No server takes this line, and whoever reads the file sees where it ends.
-        let _ = writeln!(
+        let line_end = if tally.listed > 0 && !flags.keys_only {
+            "\r\n"
+        } else {
+            ""
+        };
+        let _ = write!(
             out,
-            "\r\n# memsweep: incomplete, {} of {} listed keys were written\r",
+            "{line_end}# memsweep: incomplete, {} of {} listed keys were written\r\n",
             tally.written, tally.listed
         );
         let _ = out.flush();
@@ -458,7 +473,8 @@ fn dump_values(server: &Server, permit: &Permit, flags: &ToolFlags) -> Result<Ex
     Ok(finish(tally.shortfall))
 }
 
-/// Who dumped what, when, and how much: one line each, in the user's own state folder.
+/// Who dumped what, when, and how much: a line at the beginning and one at the end, in the user's
+/// own state folder. A dump that cannot be written down is not begun.
 struct Journal {
     path: PathBuf,
     line: String,
@@ -472,7 +488,8 @@ impl Journal {
             .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))
             .unwrap_or_else(std::env::temp_dir)
             .join("memsweep");
-        std::fs::create_dir_all(&folder)?;
+        let path = folder.join("dumps.log");
+        std::fs::create_dir_all(&folder).map_err(|error| unwritable(&path, &error))?;
         let owner = permit
             .entries_used()
             .first()
@@ -484,32 +501,41 @@ impl Journal {
             "keys and values"
         };
         let line = format!(
-            "{} user={user:?} server={} owner={owner:?} what={what:?}",
-            jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "user={user:?} server={} owner={owner:?} what={what:?}",
             server
                 .target
                 .endpoint(model::Transport::Tcp)
                 .host_and_port(),
         );
-        Ok(Journal {
-            path: folder.join("dumps.log"),
-            line,
-        })
+        let journal = Journal { path, line };
+        journal.write("begun")?;
+        Ok(journal)
     }
 
     fn end(self, tally: &DumpTally, whole: bool) -> Result<(), ToolError> {
-        let mut file = OpenOptions::new()
+        let whole = if whole { "whole" } else { "incomplete" };
+        self.write(&format!(
+            "keys={} bytes={} {whole}",
+            tally.written, tally.value_bytes
+        ))
+    }
+
+    fn write(&self, what: &str) -> Result<(), ToolError> {
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+        let line = format!("{now} {} {what}\n", self.line);
+        OpenOptions::new()
             .create(true)
             .append(true)
-            .open(&self.path)?;
-        let whole = if whole { "whole" } else { "incomplete" };
-        writeln!(
-            file,
-            "{} keys={} bytes={} {whole}",
-            self.line, tally.written, tally.value_bytes
-        )?;
-        Ok(())
+            .mode(0o600)
+            .open(&self.path)
+            .and_then(|mut file| file.write_all(line.as_bytes()))
+            .map_err(|error| unwritable(&self.path, &error))
     }
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> ToolError {
+    let message = format!("the journal of dumps, {}: {error}", path.display());
+    ToolError::File(std::io::Error::other(message))
 }
 
 /// `*` and `?` over bytes, as a shell's pattern: no special meaning of dots or slashes.

@@ -15,6 +15,7 @@ use model::KeyRow;
 use wire::{KEYS_PER_GET_MAX, ReadValues, ValueDecoder, ValueEvent, add_line};
 
 use crate::tool::keys::{ListOptions, Spool, list_keys};
+use crate::tool::session::AsciiLine;
 use crate::tool::{KeyTally, Server, Session, ToolError};
 
 /// Requests under way at once. Their replies may be large, but requests are small: the server's
@@ -51,16 +52,18 @@ pub struct DumpTally {
 type UnderWay = HashMap<Vec<u8>, i64>;
 
 struct Pump<'a, 'b> {
-    session: Session<'a>,
+    server: &'a Server,
+    /// Opened when the listing is over: servers hang up on who is idle meanwhile.
+    session: Option<Session<'a>>,
     decoder: ValueDecoder,
     under_way: VecDeque<UnderWay>,
     out: &'b mut dyn Write,
     tally: DumpTally,
-    progress: &'b mut dyn FnMut(&DumpTally),
+    progress: &'b mut dyn FnMut(&DumpTally) -> bool,
 }
 
 /// Dumps one server into `out`. `spool` holds the listing meanwhile; `tally` says how far it got,
-/// also when an error ends it.
+/// also when an error ends it; `progress` sees it now and then, and says false to stop.
 ///
 /// # Errors
 ///
@@ -72,11 +75,12 @@ pub fn dump(
     options: DumpOptions,
     out: &mut dyn Write,
     tally: &mut DumpTally,
-    progress: &mut dyn FnMut(&DumpTally),
+    progress: &mut dyn FnMut(&DumpTally) -> bool,
 ) -> Result<(), ToolError> {
     let mut lister = Session::open(server)?;
     let mut pump = Pump {
-        session: Session::open(server)?,
+        server,
+        session: None,
         decoder: ValueDecoder::new(),
         under_way: VecDeque::new(),
         out,
@@ -89,9 +93,9 @@ pub fn dump(
     };
     let mut take = |key: KeyRow| -> Result<bool, ToolError> {
         pump.tally.listed += 1;
+        pump.look_up()?;
         if options.keys_only {
-            pump.out.write_all(&key.name)?;
-            pump.out.write_all(b"\n")?;
+            pump.out.write_all(&encoded(&key.name))?;
             pump.tally.written += 1;
             return Ok(true);
         }
@@ -123,8 +127,8 @@ pub fn dump(
 fn shortfall(listed: KeyTally, tally: &DumpTally) -> Option<String> {
     let unwritable = (tally.unwritable > 0).then(|| {
         format!(
-            "{} keys hold spaces or control bytes, which the ASCII protocol cannot name; they are \
-             left out",
+            "keys with spaces or control bytes: {}, left out, because the text protocol cannot name \
+             them",
             tally.unwritable
         )
     });
@@ -134,7 +138,44 @@ fn shortfall(listed: KeyTally, tally: &DumpTally) -> Option<String> {
     }
 }
 
-impl Pump<'_, '_> {
+/// A line with the name as a metadump writes it, so that no name can be two lines.
+fn encoded(name: &[u8]) -> Vec<u8> {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut line = Vec::with_capacity(name.len() + 1);
+    for byte in name {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+            line.push(*byte);
+        } else {
+            let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
+            line.extend_from_slice(&[b'%', DIGITS[high], DIGITS[low]]);
+        }
+    }
+    line.push(b'\n');
+    line
+}
+
+impl<'a> Pump<'a, '_> {
+    /// Shows how far it got, and ends if the user wants that.
+    fn look_up(&mut self) -> Result<(), ToolError> {
+        if (self.progress)(&self.tally) {
+            Ok(())
+        } else {
+            Err(ToolError::Stopped)
+        }
+    }
+
+    fn line(&mut self) -> Result<&mut AsciiLine, ToolError> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => Session::open(self.server)?,
+        };
+        let session: &mut Session<'a> = self.session.insert(session);
+        session.ascii().ok_or(ToolError::NotHere {
+            question: "get",
+            over: "over UDP or the binary protocol",
+        })
+    }
+
     /// Asks for the values of these keys, and takes replies while too many requests are under way.
     fn ask(&mut self, batch: &mut Vec<KeyRow>) -> Result<(), ToolError> {
         if batch.is_empty() {
@@ -149,13 +190,7 @@ impl Pump<'_, '_> {
                 "a key that cannot be named was asked".to_owned(),
             ));
         };
-        let Some(line) = self.session.ascii() else {
-            return Err(ToolError::NotHere {
-                question: "get",
-                over: "here",
-            });
-        };
-        line.link.send(&request)?;
+        self.line()?.link.send(&request)?;
         let asked = batch
             .drain(..)
             .map(|key| (key.name, key.expires_unix_s.unwrap_or(0)))
@@ -172,18 +207,17 @@ impl Pump<'_, '_> {
         let mut current = 0;
         loop {
             let Some(event) = self.decoder.next_event() else {
-                self.receive(current)?;
+                self.receive()?;
                 continue;
             };
             match event {
                 ValueEvent::ValueBegin { key, flags, bytes } => {
-                    let expires = asked.remove(&key).unwrap_or(0);
-                    let Some(line) = add_line(&key, flags, expires, bytes) else {
+                    // A key that was not asked, or came before, has no expiry that we know.
+                    let expires = asked.remove(&key);
+                    let line = expires.and_then(|expires| add_line(&key, flags, expires, bytes));
+                    let Some(line) = line else {
                         let said = String::from_utf8_lossy(&key).into_owned();
-                        return Err(ToolError::Refused {
-                            question: "get",
-                            said,
-                        });
+                        return Err(ToolError::NotAsked(said));
                     };
                     self.out.write_all(&line)?;
                     current = bytes;
@@ -197,8 +231,7 @@ impl Pump<'_, '_> {
                 }
                 ValueEvent::End => {
                     self.tally.gone += asked.len() as u64;
-                    (self.progress)(&self.tally);
-                    return Ok(());
+                    return self.look_up();
                 }
                 ValueEvent::Refused(said) => {
                     return Err(ToolError::Refused {
@@ -210,24 +243,17 @@ impl Pump<'_, '_> {
         }
     }
 
-    fn receive(&mut self, _current: u64) -> Result<(), ToolError> {
-        let rows = usize::try_from(self.tally.written).unwrap_or(usize::MAX);
-        let Some(line) = self.session.ascii() else {
-            return Err(ToolError::NotHere {
-                question: "get",
-                over: "here",
-            });
-        };
-        match line.link.receive() {
-            Ok(bytes) => self.decoder.feed(&bytes),
-            Err(why) => {
-                return Err(ToolError::Truncated {
-                    question: "get",
-                    rows,
-                    why,
-                });
+    fn receive(&mut self) -> Result<(), ToolError> {
+        let received = self.line()?.link.receive();
+        match received {
+            Ok(bytes) => {
+                self.decoder.feed(&bytes);
+                Ok(())
             }
+            Err(why) => Err(ToolError::BrokenOff {
+                written: self.tally.written,
+                why,
+            }),
         }
-        Ok(())
     }
 }

@@ -26,6 +26,9 @@ const BUSY_PAUSE: Duration = Duration::from_millis(150);
 const QUIET: Duration = Duration::from_millis(300);
 /// Bytes of the spool looked at at once.
 const SPOOL_READ_BYTES: usize = 256 * 1024;
+/// Keys held in memory where no metadump is to be had: a few MiB, and as many as 65 full classes
+/// list.
+const BY_CLASS_KEYS_MAX: usize = 65_000;
 /// A listing that is larger than this is a server that never ends it: a hundred million keys.
 const SPOOL_BYTES_MAX: u64 = 32 * 1024 * 1024 * 1024;
 
@@ -222,8 +225,11 @@ fn read_spool(
         }
         decoder.feed(&buffer[..length]);
         while let Some(event) = decoder.next_event() {
-            let MetadumpEvent::Key(key) = event else {
-                continue;
+            let key = match event {
+                MetadumpEvent::Key(key) => key,
+                // Behind it may stand the rest of an earlier, refused try.
+                MetadumpEvent::End => return Ok(tally),
+                _ => continue,
             };
             if options.limit.is_some_and(|limit| tally.listed >= limit) {
                 return Ok(tally);
@@ -257,21 +263,28 @@ fn list_by_class(
         .collect();
     let held: u64 = classes.iter().map(|(_, number)| number).sum();
     tally.held = Some(held);
+    // All of them first: a listing that breaks off in the middle must not look whole.
+    let mut rows = Vec::new();
     for (class, number) in classes {
         let wanted = number.min(u64::from(CACHEDUMP_KEYS_MAX));
         let Ok(count) = u32::try_from(wanted.max(1)) else {
             continue;
         };
         for key in cachedump(session, class, count)? {
-            if options.limit.is_some_and(|limit| tally.listed >= limit) {
-                return Ok(tally);
+            if rows.len() < BY_CLASS_KEYS_MAX {
+                let mut row = row_of(key);
+                row.class = Some(class);
+                rows.push(row);
             }
-            tally.listed += 1;
-            let mut row = row_of(key);
-            row.class = Some(class);
-            if !take(row)? {
-                return Ok(tally);
-            }
+        }
+    }
+    for row in rows {
+        if options.limit.is_some_and(|limit| tally.listed >= limit) {
+            return Ok(tally);
+        }
+        tally.listed += 1;
+        if !take(row)? {
+            return Ok(tally);
         }
     }
     if tally.listed < held {

@@ -83,6 +83,17 @@ pub enum ToolError {
         /// Why it broke off.
         why: LinkError,
     },
+    /// The values broke off.
+    #[error("the values broke off after {written} keys: {why}")]
+    BrokenOff {
+        /// Keys that had come whole.
+        written: u64,
+        /// Why it broke off.
+        why: LinkError,
+    },
+    /// A value came that was not asked for, so nothing here is what it seems.
+    #[error("get: the server sends the value of {0:?}, which was not asked for")]
+    NotAsked(String),
     /// The reply never ends.
     #[error("{question}: {rows} lines and no end; no memcached has so many")]
     Endless {
@@ -102,6 +113,9 @@ pub enum ToolError {
         /// Over what.
         over: &'static str,
     },
+    /// The user stopped it.
+    #[error("stopped")]
+    Stopped,
     /// Reading or writing our own files failed.
     #[error("{0}")]
     File(#[from] std::io::Error),
@@ -123,8 +137,11 @@ impl ToolError {
             | ToolError::Denied(_)
             | ToolError::Refused { .. }
             | ToolError::Truncated { .. }
+            | ToolError::BrokenOff { .. }
+            | ToolError::NotAsked(_)
             | ToolError::Endless { .. }
             | ToolError::NotMemcached(_)
+            | ToolError::Stopped
             | ToolError::File(_) => false,
         }
     }
