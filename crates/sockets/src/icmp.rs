@@ -28,7 +28,8 @@ const ICMP6_UNREACHABLE: u8 = 1;
 pub(crate) struct QueuedError {
     /// Whom the packet was meant for.
     pub(crate) peer: Option<Peer>,
-    pub(crate) errno: i32,
+    /// How much of the packet is quoted; it stands at the beginning of the scratch buffer.
+    pub(crate) quoted_bytes: usize,
     pub(crate) icmp: Option<IcmpError>,
 }
 
@@ -41,7 +42,7 @@ pub(crate) fn take_error(fd: RawFd, scratch: &mut [u8]) -> Option<QueuedError> {
     let peer = message.address.as_ref().and_then(Peer::of_kernel);
     let mut queued = QueuedError {
         peer,
-        errno: 0,
+        quoted_bytes: message.bytes,
         icmp: None,
     };
     for entry in message.cmsgs().ok()? {
@@ -55,7 +56,6 @@ pub(crate) fn take_error(fd: RawFd, scratch: &mut [u8]) -> Option<QueuedError> {
             }
             _ => continue,
         };
-        queued.errno = i32::try_from(error.ee_errno).unwrap_or(0);
         if matches!(error.ee_origin, ORIGIN_ICMP | ORIGIN_ICMP6) {
             let from = from.filter(|from| !from.is_unspecified());
             queued.icmp = Some(IcmpError {

@@ -1,6 +1,7 @@
 //! The loop: send what is due, hear what came, wake who waits.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -134,7 +135,8 @@ pub(crate) struct Reactor<'a> {
     pub(crate) waiting_datagrams: VecDeque<WaitingDatagram>,
     pub(crate) tally: Tally,
     pub(crate) buffer: Vec<u8>,
-    talk_seed: u64,
+    seeds: RandomState,
+    seeds_drawn: u64,
     progress_at: Duration,
 }
 
@@ -183,7 +185,8 @@ impl<'a> Reactor<'a> {
             waiting_datagrams: VecDeque::new(),
             tally: Tally::default(),
             buffer: vec![0; READ_BYTES],
-            talk_seed: plan.secret,
+            seeds: RandomState::new(),
+            seeds_drawn: 0,
             progress_at: Duration::ZERO,
         })
     }
@@ -251,6 +254,12 @@ impl<'a> Reactor<'a> {
     /// Our own system could not take a send: others get their turn before the next is tried.
     pub(crate) fn pause_sending(&mut self) {
         self.congested_until = self.now + CONGESTION_PAUSE;
+    }
+
+    /// Counts a packet of an interview. It is sent at once, and the sweep waits the longer.
+    pub(crate) fn charge(&mut self) {
+        self.pacer.spend();
+        self.tally.packets_sent += 1;
     }
 
     /// Sends what the rate allows: first what was silent, then new pairs.
@@ -437,13 +446,11 @@ impl<'a> Reactor<'a> {
         self.plan.depth
     }
 
-    /// A seed for one interview, from the run's secret.
+    /// A seed for one interview. Keyed by the system's random source, so that what one server sees
+    /// of its own tells nothing about anybody else's.
     pub(crate) fn next_seed(&mut self) -> u64 {
-        self.talk_seed = self
-            .talk_seed
-            .wrapping_mul(0x5851_f42d_4c95_7f2d)
-            .wrapping_add(1);
-        self.talk_seed ^ (self.talk_seed >> 29)
+        self.seeds_drawn += 1;
+        self.seeds.hash_one((self.plan.secret, self.seeds_drawn))
     }
 
     /// Hands an endpoint's evidence over. `counter` is `None` where the pair was ended before.

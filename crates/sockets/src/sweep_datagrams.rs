@@ -33,6 +33,10 @@ use crate::talks::WaitingDatagram;
 const RECEIVE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Datagrams and errors read from one socket before others get their turn.
 const READS_PER_TURN: usize = 512;
+/// Tries of one send between ICMP errors of others.
+const SEND_TRIES: u32 = 8;
+/// Bytes kept of the answer that an interview begins with: a whole frame of memcached.
+const FIRST_REPLY_BYTES_MAX: usize = 1_500;
 /// Bytes kept of a datagram that is no answer to ours.
 const FOREIGN_BYTES_MAX: usize = 64;
 
@@ -87,17 +91,27 @@ impl Reactor<'_> {
         let Some(fd) = self.sweep_socket(ipv6, socket) else {
             return Sent::Failed(Errno::EAFNOSUPPORT);
         };
-        // A pending ICMP error of an earlier datagram is reported by the next call. Once the queue
-        // is drained, an error is this datagram's own.
-        for last in [false, true] {
+        // A pending ICMP error of an earlier datagram is reported by the next call, whatever that is
+        // about; more may come in while the queue is being drained. So an error is believed to be
+        // this datagram's own only if no ICMP error can look like it, or if it does not go away.
+        let mut last = Errno::EAGAIN;
+        for _ in 0..SEND_TRIES {
             match send_datagram(fd, target, datagram) {
                 Ok(()) => return Sent::Whole,
                 Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => return Sent::Later,
-                Err(errno) if last => return Sent::Failed(errno),
-                Err(_) => self.drain_errors(ipv6, socket),
+                Err(errno @ (Errno::EACCES | Errno::EPERM | Errno::EINVAL)) => {
+                    return Sent::Failed(errno);
+                }
+                Err(errno) => {
+                    last = errno;
+                    self.drain_errors(ipv6, socket);
+                }
             }
         }
-        Sent::Later
+        match last {
+            Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EAFNOSUPPORT => Sent::Failed(last),
+            _ => Sent::Later,
+        }
     }
 
     fn sweep_socket(&self, ipv6: bool, socket: u8) -> Option<i32> {
@@ -182,6 +196,11 @@ impl Reactor<'_> {
                 continue;
             };
             self.tally.packets_received += 1;
+            let quoted = &scratch[..queued.quoted_bytes.min(scratch.len())];
+            if !self.is_our_probe(&peer, socket, quoted) {
+                self.tally.rejected_replies += 1;
+                continue;
+            }
             self.measure(&peer);
             self.end_datagram_probe(&peer, contact);
         }
@@ -194,6 +213,18 @@ impl Reactor<'_> {
             // Reading the pending error clears it.
             let _ = getsockopt(fd, PendingError);
         }
+    }
+
+    /// Whether an ICMP error quotes a datagram of ours. Some routers quote no payload (RFC 792 asks
+    /// for eight bytes behind the IP header only); then there is nothing to compare.
+    fn is_our_probe(&self, peer: &Peer, socket: u8, quoted: &[u8]) -> bool {
+        let Some((frame, _)) = Frame::parse(quoted) else {
+            return true;
+        };
+        let request_id = frame.request_id;
+        let cookie = Cookie { socket, request_id };
+        let sends = self.plan.retries + 1;
+        self.cookie_key.verify(peer, cookie, sends).is_some()
     }
 
     /// An ICMP error answers the only send there was; with several it can't be told which.
@@ -265,7 +296,7 @@ impl Reactor<'_> {
             counter: None,
             attempts: self.plan.retries + 1,
             rtt: None,
-            first_reply: datagram.into(),
+            first_reply: datagram[..datagram.len().min(FIRST_REPLY_BYTES_MAX)].into(),
             answered_from: None,
         });
     }
@@ -282,7 +313,7 @@ impl Reactor<'_> {
             counter: Some(probe.counter),
             attempts: probe.sends,
             rtt,
-            first_reply: datagram.into(),
+            first_reply: datagram[..datagram.len().min(FIRST_REPLY_BYTES_MAX)].into(),
             answered_from: answered_from.map(|from| from.socket_address()),
         });
     }

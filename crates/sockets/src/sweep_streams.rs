@@ -11,8 +11,8 @@ use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr, SocketError as PendingError};
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrLike, UnixAddr, connect, getsockopt, setsockopt,
-    socket,
+    AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, connect,
+    getpeername, getsockname, getsockopt, setsockopt, socket,
 };
 use targets::Permitted;
 
@@ -115,6 +115,19 @@ fn contact_of_unix_errno(errno: Errno) -> Contact {
         Errno::ENOENT => Contact::Unreachable(None),
         Errno::EACCES | Errno::EPERM => Contact::Prohibited(None),
         other => Contact::Failed(other.desc().to_owned()),
+    }
+}
+
+/// Whether the kernel chose, as our own port, the very one that was asked, on this machine: then
+/// nobody listens there, and TCP's simultaneous open (RFC 9293 section 3.5) met itself.
+fn is_connected_to_itself(fd: &OwnedFd) -> bool {
+    let own = getsockname::<SockaddrStorage>(fd.as_raw_fd());
+    let peer = getpeername::<SockaddrStorage>(fd.as_raw_fd());
+    match (own, peer) {
+        (Ok(own), Ok(peer)) => {
+            Peer::of_kernel(&own).is_some_and(|own| Peer::of_kernel(&peer) == Some(own))
+        }
+        _ => false,
     }
 }
 
@@ -224,6 +237,10 @@ impl Reactor<'_> {
                 };
                 let _ = self.epoll.delete(&attempt.fd);
                 self.tally.packets_received += 1;
+                if is_connected_to_itself(&attempt.fd) {
+                    self.end_stream_probe(probe_key, Contact::Refused(model::Refusal::Reset));
+                    return;
+                }
                 let Some(probe) = self.remove_stream_probe(probe_key) else {
                     return;
                 };

@@ -16,7 +16,7 @@ use rustls::pki_types::ServerName;
 use targets::Permitted;
 
 use crate::address::Peer;
-use crate::icmp::take_error;
+use crate::icmp::{contact_of_icmp, take_error};
 use crate::neighbourhood::Neighbourhood;
 use crate::probes::{Key, Token};
 use crate::reactor::{Reactor, Wake, stranger_of, transport_of};
@@ -316,7 +316,7 @@ impl Reactor<'_> {
                     self.open_connection(key, connection, tls);
                 }
                 StreamOutput::Send { connection, bytes } => {
-                    self.tally.packets_sent += 1;
+                    self.charge();
                     self.send_on(key, connection, &bytes);
                 }
                 StreamOutput::Close { connection } => {
@@ -360,7 +360,7 @@ impl Reactor<'_> {
             },
             _ => None,
         };
-        self.tally.packets_sent += 1;
+        self.charge();
         match begin_connect(&target) {
             Begun::Pending(fd) => {
                 let flags = EpollFlags::EPOLLOUT;
@@ -477,11 +477,17 @@ impl Reactor<'_> {
         let stranger = stranger_of(&dialogue).cloned();
         // Stopped before anything was understood: its pair stays open, to be asked again.
         let counter = (!is_undecided(&dialogue)).then_some(talk.counter);
-        let evidence = spoken(talk.attempts, talk.rtt, dialogue);
+        let mut evidence = spoken(talk.attempts, talk.rtt, dialogue);
         if let Some(place) = talk.place
             && let Some(acceptance) = self.neighbourhoods.get_mut(&place)
         {
             let mut alike = false;
+            if talk.sampled && stranger.is_some() && stranger != acceptance.impression {
+                // It is not like the others after all: told as what it is.
+                if let Some(dialogue) = evidence.dialogue.as_mut() {
+                    dialogue.ending = Ending::Complete;
+                }
+            }
             if !talk.sampled {
                 acceptance.talking -= 1;
                 alike = acceptance.talk_ended(stranger.as_ref());
@@ -503,6 +509,9 @@ impl Reactor<'_> {
     pub(crate) fn datagram_ready(&mut self, key: Key) {
         let now = self.now;
         let mut buffer = std::mem::take(&mut self.buffer);
+        if let Some(talk) = self.datagram_talks.find(key) {
+            note_errors(talk);
+        }
         for _ in 0..DATAGRAMS_PER_TURN {
             let Some(talk) = self.datagram_talks.find(key) else {
                 break;
@@ -513,14 +522,8 @@ impl Reactor<'_> {
                     talk.machine.handle_datagram(&buffer[..length], now);
                 }
                 Err(Errno::EAGAIN | Errno::EINTR) => break,
-                Err(_) => {
-                    let mut scratch = [0; 256];
-                    let refused = take_error(talk.fd.as_raw_fd(), &mut scratch)
-                        .is_some_and(|queued| queued.icmp.is_some());
-                    if refused {
-                        talk.machine.handle_refused();
-                    }
-                }
+                // A pending ICMP error: it is in the queue as well.
+                Err(_) => note_errors(talk),
             }
             if talk.machine.is_finished() {
                 break;
@@ -538,9 +541,9 @@ impl Reactor<'_> {
             let Some(DatagramOutput::Send(datagram)) = talk.machine.poll_output() else {
                 break;
             };
-            self.tally.packets_sent += 1;
             // A failed send is a lost datagram: the machine asks again or gives up.
             let _ = send_datagram(talk.fd.as_raw_fd(), &talk.waiting.target, &datagram);
+            self.charge();
         }
         let Some(talk) = self.datagram_talks.find(key) else {
             return;
@@ -599,6 +602,25 @@ impl Reactor<'_> {
             evidence
         };
         self.conclude(waiting.target, Transport::Udp, counter, evidence, late);
+    }
+}
+
+/// Empties the error queue of an interview's socket, which would wake us for ever. Only a refusal by
+/// the server itself ends the interview.
+fn note_errors(talk: &mut DatagramTalk) {
+    let mut scratch = [0; 256];
+    let peer = talk.waiting.peer;
+    for _ in 0..DATAGRAMS_PER_TURN {
+        let Some(queued) = take_error(talk.fd.as_raw_fd(), &mut scratch) else {
+            return;
+        };
+        let contact = queued
+            .icmp
+            .filter(|_| queued.peer == Some(peer))
+            .and_then(|icmp| contact_of_icmp(icmp, peer.is_ipv6()));
+        if let Some(model::Contact::Refused(_)) = contact {
+            talk.machine.handle_refused();
+        }
     }
 }
 
