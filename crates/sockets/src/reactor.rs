@@ -66,6 +66,8 @@ pub(crate) enum Wake {
     Stream(Key, u32),
     /// This send of a datagram has had its time.
     Datagram(Peer, u32),
+    /// The kernel has repeated the SYN of this attempt, if it is still open; next after this time.
+    Repeated(Key, Duration),
     StreamTalk(Key),
     DatagramTalk(Key),
 }
@@ -245,6 +247,7 @@ impl<'a> Reactor<'a> {
             match wake {
                 Wake::Stream(key, send) => self.stream_timed_out(key, send),
                 Wake::Datagram(peer, send) => self.datagram_timed_out(peer, send),
+                Wake::Repeated(key, next) => self.syn_repeated(key, next),
                 Wake::StreamTalk(key) => self.stream_talk_woken(key),
                 Wake::DatagramTalk(key) => self.datagram_talk_woken(key),
             }

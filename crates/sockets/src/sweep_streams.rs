@@ -5,6 +5,7 @@
 //! room, the oldest first. As every attempt's time ends, nobody waits for a descriptor for ever.
 
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
 
 use model::{Address, Contact, Evidence};
 use nix::errno::Errno;
@@ -23,6 +24,9 @@ use crate::neighbourhood::{Neighbourhood, count_refusal};
 use crate::probes::{Attempt, Key, StreamProbe, Token};
 use crate::reactor::{Reactor, Wake, bare, transport_of};
 use crate::talks::WaitingStream;
+
+/// When the kernel first repeats a SYN (RFC 6298 section 2.1).
+const SYN_REPEATED_AFTER: Duration = Duration::from_secs(1);
 
 /// How a non-blocking connect began.
 pub(crate) enum Begun {
@@ -178,6 +182,10 @@ impl Reactor<'_> {
                     // Without a registration the time-out ends the attempt.
                     let _ = self.epoll.add(&attempt.fd, event);
                 }
+                self.timers.set(
+                    self.now + SYN_REPEATED_AFTER,
+                    Wake::Repeated(attempt_key, SYN_REPEATED_AFTER * 2),
+                );
                 let wait = self.wait_after(&target, send);
                 self.timers.set(self.now + wait, Wake::Stream(key, send));
                 true
@@ -193,6 +201,16 @@ impl Reactor<'_> {
                 self.adapt_to_descriptors(key);
                 false
             }
+        }
+    }
+
+    /// The kernel repeats an unanswered SYN after 1 s, 2 s more, 4 s more (RFC 6298 section 5.5): a
+    /// packet of ours that counts against the rate like any other.
+    pub(crate) fn syn_repeated(&mut self, key: Key, next: Duration) {
+        if self.attempts.find(key).is_some() {
+            self.charge();
+            self.timers
+                .set(self.now + next, Wake::Repeated(key, next * 2));
         }
     }
 
