@@ -11,7 +11,9 @@
 //!    between `-S` and `-B binary`.
 //! 3. A TLS ClientHello on a third. If the handshake succeeds, steps 1 and 2 are repeated inside.
 //!
-//! The first connection stays open until the triage ends: a slow server may still answer there.
+//! The connection that was asked `version` stays open until the triage ends: a slow server may still
+//! answer there. A memcached at its connection limit says so and hangs up; it is asked again twice,
+//! a moment later each time.
 //!
 //! **Examination** of an open server: two commands in one segment (a `version` and a `get` of a
 //! random key: three checks of genuineness in one round trip), `stats`, `stats settings`,
@@ -52,6 +54,26 @@ const STRANGE_LINES_MAX: u32 = 16;
 const CLOSINGS_MAX: u32 = 2;
 /// How long opening another connection may take: TCP sends a lost SYN again after 1 s (RFC 6298).
 const CONNECT_WAIT: Duration = Duration::from_millis(1_400);
+/// Rows read of one reply: those of `stats conns` with 100,000 connections, four rows each.
+const REPLY_ROWS_MAX: u64 = 400_000;
+/// How a memcached at its connection limit (`-c`) greets who connects, before it hangs up
+/// (`memcached.c`, with `maxconns_fast`).
+const AT_LIMIT: &str = "ERROR Too many open connections";
+/// How long to leave such a server alone before it is asked again.
+const AT_LIMIT_PAUSE: Duration = Duration::from_millis(500);
+/// How often it is asked again.
+const AT_LIMIT_RETRIES: u32 = 2;
+/// Words that an answer to `version` or `stats` begins with (doc/protocol.txt).
+const REPLY_WORDS: [&[u8]; 6] = [
+    b"VERSION",
+    b"STAT",
+    b"END",
+    b"ERROR",
+    b"CLIENT_ERROR",
+    b"SERVER_ERROR",
+];
+/// First byte of a binary reply.
+const RESPONSE_MAGIC: u8 = 0x81;
 /// Opaque value of our binary requests; servers echo it.
 const OPAQUE: u32 = 0x6d65_6d73;
 
@@ -106,6 +128,8 @@ pub enum Closing {
 enum Stage {
     /// Triage step 1 on this connection.
     AsciiVersion(ConnectionId),
+    /// It is at its connection limit: a pause before step 1 is tried again.
+    AtLimit,
     /// Step 1 brought an error line: does it know `stats`?
     AsciiStats(ConnectionId),
     /// Triage step 2 on this connection.
@@ -143,6 +167,10 @@ struct Collecting {
     key: Option<KeyProbe>,
     value_seen: bool,
     bytes_at_start: u64,
+    /// Rows that the connection's decoder had dropped when the question was put.
+    rows_dropped_at_start: u64,
+    /// Whether rows came that the table has no room for.
+    rows_left_out: bool,
     strange_lines: u32,
     until: Duration,
 }
@@ -168,8 +196,14 @@ pub struct StreamInterview {
     stats_connection: Option<ConnectionId>,
     closings_in_a_row: u32,
     bytes_total: u64,
-    /// How connections ended in the triage, for the impression.
+    /// The connection that was asked `version` last: in clear, then inside TLS.
+    version_connection: Option<ConnectionId>,
+    /// How that connection ended in the triage, for the impression.
     last_closing: Option<Closing>,
+    /// What binary SASL LIST brought: a list, and no demand until NOOP is refused.
+    mechanisms: Option<Vec<String>>,
+    /// How often it was left alone because it was at its connection limit.
+    at_limit_pauses: u32,
     tls_failure: Option<String>,
     binary_spoken: bool,
 }
@@ -198,7 +232,10 @@ impl StreamInterview {
             stats_connection: None,
             closings_in_a_row: 0,
             bytes_total: 0,
+            version_connection: None,
             last_closing: None,
+            mechanisms: None,
+            at_limit_pauses: 0,
             tls_failure: None,
             binary_spoken: false,
         };
@@ -253,6 +290,7 @@ impl StreamInterview {
             return;
         };
         channel.open = true;
+        let asked = !channel.sent.is_empty();
         if let Some(facts) = tls
             && self.dialogue.tls.is_none()
         {
@@ -261,7 +299,13 @@ impl StreamInterview {
         match self.stage {
             Stage::TlsHandshake(expected) if expected == connection => {
                 self.inside_tls = true;
+                // How it ended in clear says nothing about what is inside.
+                self.last_closing = None;
                 self.stage = Stage::AsciiVersion(connection);
+                self.stage_until = now + self.options.reply_wait;
+                self.ask_version(connection);
+            }
+            Stage::AsciiVersion(expected) if expected == connection && !asked => {
                 self.stage_until = now + self.options.reply_wait;
                 self.ask_version(connection);
             }
@@ -317,7 +361,7 @@ impl StreamInterview {
         let asked_version = channel.sent.starts_with(b"version");
         match self.stage {
             Stage::AsciiStats(current) if current == connection => {
-                self.last_closing = Some(closing);
+                self.note_closing(connection, closing);
                 if asked_version {
                     // It may be one that closes after every reply.
                     self.ask_stats_anew(now);
@@ -326,8 +370,11 @@ impl StreamInterview {
                 }
             }
             Stage::AsciiVersion(current) if current == connection => {
-                self.last_closing = Some(closing);
-                if silent && self.inside_tls && self.dialogue.version.was_asked() {
+                self.note_closing(connection, closing);
+                if silent && self.at_limit_pauses > 0 {
+                    // A reset can overtake the words that say why.
+                    self.pause_at_limit(now);
+                } else if silent && self.inside_tls && self.dialogue.version.was_asked() {
                     // A TLS 1.3 server refuses a missing certificate only after the handshake.
                     self.closed_inside_tls();
                 } else if silent {
@@ -337,23 +384,18 @@ impl StreamInterview {
                 }
             }
             Stage::BinaryHello(current) if current == connection => {
-                if self.dialogue.auth != Auth::Unknown {
-                    self.finish(Ending::Complete);
-                } else if self.dialogue.version.value().is_some() {
-                    self.dialogue.impression = None;
-                    self.finish(Ending::Complete);
-                } else if self.inside_tls && silent {
-                    self.last_closing = Some(closing);
-                    self.closed_inside_tls();
-                } else if self.inside_tls {
-                    self.conclude_stranger(connection);
-                } else {
-                    self.last_closing = Some(closing);
-                    self.begin_tls(now);
-                }
+                self.handle_closed_binary(connection, now);
             }
             Stage::TlsHandshake(current) if current == connection => {
                 self.handle_tls_failure(closing);
+            }
+            Stage::BinaryHello(_) | Stage::TlsHandshake(_)
+                if self.version_connection == Some(connection) =>
+            {
+                self.note_closing(connection, closing);
+                if self.dialogue.version.value().is_none() && self.sounds_strange(connection) {
+                    self.conclude_stranger(connection);
+                }
             }
             Stage::Examining => self.handle_closed_while_examining(connection, closing, now),
             Stage::Listening(current) if current == connection => self.finish(Ending::Complete),
@@ -366,22 +408,20 @@ impl StreamInterview {
         if self.is_finished() {
             return;
         }
-        // Who is silent up to the last step is mute, also where the last wait was cut short.
-        let last_step = matches!(self.stage, Stage::TlsHandshake(_));
-        if now >= self.deadline() && !last_step {
-            self.abandon_collections();
-            self.finish(Ending::Deadline);
+        if now >= self.deadline() {
+            self.end_at_deadline();
             return;
         }
         if self.stage == Stage::Examining {
             self.time_out_collections(now);
             return;
         }
-        if now < self.stage_until.min(self.deadline()) {
+        if now < self.stage_until {
             return;
         }
         match self.stage {
             Stage::AsciiVersion(connection) => self.time_out_version(connection, now),
+            Stage::AtLimit => self.ask_version_anew(now),
             Stage::AsciiStats(_) => self.conclude_refuser(),
             Stage::BinaryHello(connection) => {
                 if self.dialogue.version.value().is_some() {
@@ -398,10 +438,10 @@ impl StreamInterview {
                     self.begin_tls(now);
                 }
             }
-            Stage::TlsHandshake(_) => {
-                self.dialogue.impression.get_or_insert(Impression::Mute);
-                self.finish(Ending::Complete);
+            Stage::TlsHandshake(_) if self.has_begun_to_answer() => {
+                self.stage_until = self.deadline();
             }
+            Stage::TlsHandshake(_) => self.conclude_unheard(),
             // It stayed silent: the version was an answer.
             Stage::Listening(_) => self.finish(Ending::Complete),
             Stage::Examining | Stage::Finished => {}
@@ -424,6 +464,123 @@ impl StreamInterview {
             _ => self.options.triage_max,
         };
         self.started + limit
+    }
+
+    /// The time is up, for the triage or for the whole interview.
+    fn end_at_deadline(&mut self) {
+        match self.stage {
+            // It told its version and nothing else: binary, and what it demands is unknown.
+            Stage::BinaryHello(_) if self.dialogue.version.value().is_some() => {
+                self.finish(Ending::Complete);
+            }
+            Stage::AtLimit => self.conclude_at_limit(),
+            // Who is silent up to the last step is mute, also where the last wait was cut short.
+            Stage::TlsHandshake(_) if !self.has_begun_to_answer() => self.conclude_unheard(),
+            Stage::Examining | Stage::Listening(_) => {
+                self.abandon_collections();
+                self.finish(Ending::Deadline);
+            }
+            _ => match self.stranger() {
+                Some(connection) => self.conclude_stranger(connection),
+                None => self.finish(Ending::Deadline),
+            },
+        }
+    }
+
+    /// No step of the triage brought a line; a banner without a line end still says who speaks.
+    fn conclude_unheard(&mut self) {
+        match self.stranger() {
+            Some(connection) => self.conclude_stranger(connection),
+            None => {
+                self.dialogue.impression.get_or_insert(Impression::Mute);
+                self.finish(Ending::Complete);
+            }
+        }
+    }
+
+    /// A connection on which something was said that is no beginning of an answer.
+    fn stranger(&self) -> Option<ConnectionId> {
+        self.channels
+            .iter()
+            .map(|channel| channel.id)
+            .find(|connection| self.sounds_strange(*connection))
+    }
+
+    /// Whether the bytes of this connection are neither memcached's nor TLS, as far as they go.
+    fn sounds_strange(&self, connection: ConnectionId) -> bool {
+        self.channels.iter().any(|channel| {
+            channel.id == connection
+                && !channel.first_bytes.is_empty()
+                && !channel.has_begun_to_answer()
+                && !is_tls_record(&channel.first_bytes)
+        })
+    }
+
+    /// Whether an answer has begun on a connection that is still open.
+    fn has_begun_to_answer(&self) -> bool {
+        self.channels
+            .iter()
+            .any(|channel| channel.open && channel.has_begun_to_answer())
+    }
+
+    /// The impression comes from the connection that was asked in words which every server reads.
+    fn note_closing(&mut self, connection: ConnectionId, closing: Closing) {
+        if self.version_connection == Some(connection) {
+            self.last_closing = Some(closing);
+        }
+    }
+
+    /// The connection of triage step 2 ended.
+    fn handle_closed_binary(&mut self, connection: ConnectionId, now: Duration) {
+        let silent = self
+            .channel(connection)
+            .is_none_or(|channel| channel.bytes_received == 0);
+        if self.dialogue.version.value().is_some() || self.mechanisms.is_some() {
+            self.dialogue.impression = None;
+            self.finish(Ending::Complete);
+        } else if self.inside_tls && silent {
+            self.closed_inside_tls();
+        } else if self.inside_tls {
+            self.conclude_stranger(connection);
+        } else {
+            self.begin_tls(now);
+        }
+    }
+
+    /// It is a memcached without room for us: asked again after a pause, a few times.
+    fn pause_at_limit(&mut self, now: Duration) {
+        self.close_all();
+        if self.at_limit_pauses >= AT_LIMIT_RETRIES {
+            self.conclude_at_limit();
+            return;
+        }
+        self.at_limit_pauses += 1;
+        if self.options.depth == Depth::Sample {
+            self.options.depth = Depth::Scan;
+        }
+        self.stage = Stage::AtLimit;
+        self.stage_until = now + AT_LIMIT_PAUSE;
+    }
+
+    fn ask_version_anew(&mut self, now: Duration) {
+        match self.connect(self.inside_tls) {
+            // Asked when the connection is open.
+            Some(next) => {
+                self.stage = Stage::AsciiVersion(next);
+                self.stage_until = now + CONNECT_WAIT;
+            }
+            None => self.conclude_at_limit(),
+        }
+    }
+
+    /// Nothing was learnt but that it had no room, which says nothing about another hour.
+    fn conclude_at_limit(&mut self) {
+        self.dialogue.version = Answer::Refused(AT_LIMIT.to_owned());
+        self.dialogue.impression = None;
+        self.dialogue
+            .anomalies
+            .push(Anomaly::Other("at its connection limit".to_owned()));
+        self.finish(Ending::Deadline);
     }
 
     /// Asks on a connection of its own whether `stats` is known.
@@ -450,6 +607,7 @@ impl StreamInterview {
 
     fn ask_version(&mut self, connection: ConnectionId) {
         self.dialogue.version = Answer::Silent;
+        self.version_connection = Some(connection);
         self.send_request(connection, &Request::Version);
     }
 
@@ -463,8 +621,12 @@ impl StreamInterview {
 
     fn time_out_version(&mut self, connection: ConnectionId, now: Duration) {
         if self.options.depth == Depth::Sample {
-            self.dialogue.impression = Some(Impression::Mute);
-            self.finish(Ending::Sampled);
+            self.conclude_unheard();
+            return;
+        }
+        let opened = self.channel(connection).is_some_and(|channel| channel.open);
+        if !opened && self.at_limit_pauses > 0 {
+            self.pause_at_limit(now);
             return;
         }
         if self
@@ -533,12 +695,13 @@ impl StreamInterview {
                 self.dialogue.impression = Some(Impression::TlsFailure(detail));
             }
             Closing::Closed | Closing::Reset | Closing::ConnectFailed(_) => {
-                let before = self.last_closing.clone();
-                self.dialogue.impression = Some(match before {
-                    Some(Closing::Closed) => Impression::Closed,
-                    Some(_) => Impression::Reset,
-                    None => Impression::Mute,
-                });
+                self.dialogue.impression = match &self.last_closing {
+                    Some(Closing::Closed) => Some(Impression::Closed),
+                    Some(_) => Some(Impression::Reset),
+                    None => None,
+                };
+                self.conclude_unheard();
+                return;
             }
         }
         self.finish(Ending::Complete);
@@ -572,6 +735,13 @@ impl StreamInterview {
 
     /// What speaks here is not memcached, as far as it was heard.
     fn conclude_stranger(&mut self, connection: ConnectionId) {
+        let is_at_limit = self
+            .channel(connection)
+            .is_some_and(|channel| channel.first_bytes.starts_with(AT_LIMIT.as_bytes()));
+        if is_at_limit {
+            self.conclude_at_limit();
+            return;
+        }
         let inside_tls = self.inside_tls;
         let closing = self.impression_of_closing();
         let impression = match self.channel(connection) {
@@ -624,8 +794,10 @@ impl StreamInterview {
             Stage::AsciiStats(current) if current == connection => {
                 self.on_first_stats(connection, event, now);
             }
-            // A late answer on the first connection while the next step is under way.
-            Stage::BinaryHello(_) | Stage::TlsHandshake(_) if connection.0 == 0 => {
+            // A late answer while the next step is under way.
+            Stage::BinaryHello(_) | Stage::TlsHandshake(_)
+                if self.version_connection == Some(connection) =>
+            {
                 self.on_version_reply(connection, event, now);
             }
             Stage::Examining => self.on_reply(connection, event, now),
@@ -656,6 +828,7 @@ impl StreamInterview {
                 self.stage_until = now + self.options.reply_wait * 2;
                 self.send_request(connection, &Request::Stats(StatsGroup::General));
             }
+            AsciiEvent::Other(text) if text == AT_LIMIT => self.pause_at_limit(now),
             AsciiEvent::Stat { .. }
             | AsciiEvent::End
             | AsciiEvent::Value { .. }
@@ -707,18 +880,12 @@ impl StreamInterview {
             }
             (opcode::NOOP, status::AUTH_ERROR) => {
                 self.dialogue.protocol = Protocol::Binary;
-                let known = std::mem::take(&mut self.dialogue.auth);
-                self.dialogue.auth = match known {
-                    Auth::Sasl(mechanisms) => Auth::Sasl(mechanisms),
-                    _ => Auth::Sasl(Vec::new()),
-                };
+                self.dialogue.auth = Auth::Sasl(self.mechanisms.take().unwrap_or_default());
                 self.finish(Ending::Complete);
             }
             (opcode::SASL_LIST, status::NO_ERROR) => {
                 let mechanisms = String::from_utf8_lossy(&reply.value);
-                let mechanisms = mechanisms.split_whitespace().map(str::to_owned).collect();
-                // Believed as a demand only once NOOP is refused; until then it is a list.
-                self.dialogue.auth = Auth::Sasl(mechanisms);
+                self.mechanisms = Some(mechanisms.split_whitespace().map(str::to_owned).collect());
             }
             _ => {}
         }
@@ -751,8 +918,7 @@ impl StreamInterview {
             return;
         }
         // A TLS server that answers plain text with an alert.
-        channel.open = false;
-        self.outputs.push_back(StreamOutput::Close { connection });
+        self.close(connection);
         self.last_closing = Some(Closing::Closed);
         self.begin_tls(now);
     }
@@ -815,6 +981,10 @@ impl StreamInterview {
         connection: ConnectionId,
         now: Duration,
     ) -> Collecting {
+        let channel = self
+            .channels
+            .iter()
+            .find(|channel| channel.id == connection);
         Collecting {
             question,
             connection,
@@ -823,11 +993,9 @@ impl StreamInterview {
             replies: 0,
             key: None,
             value_seen: false,
-            bytes_at_start: self
-                .channels
-                .iter()
-                .find(|channel| channel.id == connection)
-                .map_or(0, |channel| channel.bytes_received),
+            bytes_at_start: channel.map_or(0, |channel| channel.bytes_received),
+            rows_dropped_at_start: channel.map_or(0, Channel::rows_dropped),
+            rows_left_out: false,
             strange_lines: 0,
             until: now + self.options.reply_wait * 2,
         }
@@ -989,8 +1157,19 @@ impl StreamInterview {
         };
         let connection = collecting.connection;
         self.closings_in_a_row = 0;
-        self.record(collecting, true);
+        let whole = !self.has_lost_rows(&collecting);
+        self.record(collecting, whole);
         self.next_question(Some(connection), now);
+    }
+
+    /// Whether rows of this reply went past the limits of the decoder or of the table.
+    fn has_lost_rows(&self, collecting: &Collecting) -> bool {
+        let dropped = self
+            .channels
+            .iter()
+            .find(|channel| channel.id == collecting.connection)
+            .map_or(0, Channel::rows_dropped);
+        collecting.rows_left_out || dropped > collecting.rows_dropped_at_start
     }
 
     /// Keeps what a question brought; `whole` says whether its reply came to its end.
@@ -1086,6 +1265,7 @@ impl StreamInterview {
         let Some(second) = self.second.take() else {
             return;
         };
+        let whole = whole && !self.has_lost_rows(&second);
         let refused = second.table.text(REFUSED).map(str::to_owned);
         self.dialogue.second_stats = match (refused, whole) {
             (Some(text), _) => Answer::Refused(text),
@@ -1375,6 +1555,12 @@ impl StreamInterview {
         {
             self.dialogue.auth = Auth::Unknown;
         }
+        self.close_all();
+    }
+
+    // ---- connections ----
+
+    fn close_all(&mut self) {
         let open: Vec<ConnectionId> = self
             .channels
             .iter()
@@ -1385,8 +1571,6 @@ impl StreamInterview {
             self.close(connection);
         }
     }
-
-    // ---- connections ----
 
     fn channel(&mut self, connection: ConnectionId) -> Option<&mut Channel> {
         self.channels
@@ -1530,6 +1714,8 @@ impl Collecting {
                     self.counter.add_row(&name, &value);
                 } else if self.table.len() < TABLE_ROWS_MAX {
                     self.table.push(name, value);
+                } else {
+                    self.rows_left_out = true;
                 }
                 false
             }
@@ -1565,6 +1751,8 @@ impl Collecting {
                 String::from_utf8_lossy(&reply.key).into_owned(),
                 String::from_utf8_lossy(&reply.value).into_owned(),
             );
+        } else {
+            self.rows_left_out = true;
         }
         false
     }
@@ -1592,12 +1780,36 @@ impl Channel {
             open: false,
             done: false,
             is_binary: false,
-            ascii: AsciiDecoder::new(),
+            ascii: AsciiDecoder::with_rows_max(REPLY_ROWS_MAX),
             binary: BinaryDecoder::new(),
             sent: Vec::new(),
             first_bytes: Vec::new(),
             bytes_received: 0,
         }
+    }
+
+    fn rows_dropped(&self) -> u64 {
+        self.ascii.anomalies().rows_dropped
+    }
+
+    /// Whether what came is memcached's as far as it goes, so that the rest may just be late.
+    fn has_begun_to_answer(&self) -> bool {
+        if self.is_binary {
+            return self.first_bytes.first() == Some(&RESPONSE_MAGIC);
+        }
+        let mut words = self
+            .first_bytes
+            .split(|byte| matches!(byte, b' ' | b'\r' | b'\n'));
+        let word = words.next().unwrap_or_default();
+        let is_whole = words.next().is_some();
+        !word.is_empty()
+            && REPLY_WORDS.iter().any(|reply| {
+                if is_whole {
+                    word == *reply
+                } else {
+                    reply.starts_with(word)
+                }
+            })
     }
 
     fn receive(&mut self, bytes: &[u8]) {

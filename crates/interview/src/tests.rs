@@ -6,3 +6,4 @@ mod driver;
 mod hostile;
 mod timing;
 mod transcripts;
+mod triage;
