@@ -19,7 +19,7 @@ test   everything CI does, in this order: install, fmt, clippy, tidy, build, tes
          --no-install   leave the system's packages alone
 tidy   the house rules: rooms and edges, banned words, licences, text files
 bench  speed, memory and exactness, on loopback in a namespace of its own; figures on stdout
-         NAME: startup, one-server, precision, pace, sixtyfive-thousand, silent-udp
+         NAME: startup, one-server, precision, pace, sixtyfive-thousand, silent-udp, dump
          --skip-slow-peers   leave out nmap where it takes minutes
 picture  the picture of README, from what `memsweep demo` really prints";
 

@@ -8,6 +8,7 @@
 //! Figures go to stdout, one a line (`NAME: value unit`); the commands and the talk go to stderr.
 
 mod commands;
+mod dump;
 mod figures;
 mod impostors;
 mod measures;
@@ -36,7 +37,7 @@ pub(crate) struct Benchmark {
 }
 
 /// All benchmarks, quick ones first.
-pub(crate) const BENCHMARKS: [Benchmark; 6] = [
+pub(crate) const BENCHMARKS: [Benchmark; 7] = [
     Benchmark {
         name: "startup",
         about: "how long `memsweep --version` takes",
@@ -66,6 +67,11 @@ pub(crate) const BENCHMARKS: [Benchmark; 6] = [
         name: "silent-udp",
         about: "254 UDP ports that never answer",
         action: silent_udp::run,
+    },
+    Benchmark {
+        name: "dump",
+        about: "1,000,000 keys dumped, beside memcached-tool, and replayed",
+        action: dump::run,
     },
 ];
 

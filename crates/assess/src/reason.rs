@@ -19,7 +19,7 @@ pub(crate) fn of(context: &Context<'_>) -> Text {
     match &evidence.contact {
         Contact::Refused(refusal) => of_refusal(*refusal),
         Contact::Prohibited(icmp) => of_prohibition(*icmp, context.transport),
-        Contact::Unreachable(icmp) => of_unreachable(*icmp),
+        Contact::Unreachable(icmp) => of_unreachable(*icmp, context.transport),
         Contact::Silent => of_silence(context, evidence),
         Contact::Unfinished => Text::new(
             "the run ended before an answer was known",
@@ -83,8 +83,11 @@ fn of_prohibition(icmp: Option<IcmpError>, transport: Transport) -> Text {
     }
 }
 
-fn of_unreachable(icmp: Option<IcmpError>) -> Text {
+fn of_unreachable(icmp: Option<IcmpError>, transport: Transport) -> Text {
     match icmp {
+        None if transport == Transport::Unix => {
+            Text::new("no such socket", "そのようなソケットはない")
+        }
         Some(icmp) => {
             let from = sender(icmp);
             let (kind, code) = (icmp.kind, icmp.code);

@@ -1,7 +1,7 @@
 //! The files that users write: scope and accepted risks, in TOML.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use engine::AcceptedRisk;
@@ -210,18 +210,28 @@ fn date(value: &toml::Value, place: &str) -> Result<Day, String> {
 
 pub(crate) fn read(path: &Path, must_exist: bool) -> Result<Option<String>, Failure> {
     let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", path.display()));
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
-            return Err(Failure::usage(format!(
-                "{}: larger than 16 MiB",
-                path.display()
-            )));
-        }
-        Ok(_) => {}
+    let file = match File::open(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound && !must_exist => return Ok(None),
         Err(error) => return Err(failed(error)),
+    };
+    let mut bytes = Vec::new();
+    // Devices and pipes say nothing of their length: what is read is what counts.
+    file.take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(Failure::usage(format!(
+            "{}: larger than 16 MiB",
+            path.display()
+        )));
     }
-    fs::read_to_string(path).map(Some).map_err(failed)
+    String::from_utf8(bytes).map(Some).map_err(|_| {
+        failed(std::io::Error::new(
+            ErrorKind::InvalidData,
+            "not UTF-8 text",
+        ))
+    })
 }
 
 /// One line: file, line, what is wrong.

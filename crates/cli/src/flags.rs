@@ -8,6 +8,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::values::{parse_duration, parse_rate};
 
+/// Packets a second of a run that says nothing else.
+pub(crate) const RATE_PPS_DEFAULT: u64 = 10_000;
+/// Sends after the first of a run that says nothing else.
+pub(crate) const RETRIES_DEFAULT: u32 = 3;
+/// More would only annoy.
+pub(crate) const RETRIES_MAX: u32 = 10;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0    nothing exposed
@@ -91,8 +98,8 @@ pub(crate) struct ScanFlags {
     /// Ports to ask where a target names none, such as 11211,11212,12000-12003
     #[arg(short = 'p', long, value_name = "PORTS", default_value = "11211")]
     pub(crate) ports: String,
-    /// Ask over TCP only
-    #[arg(long, conflicts_with = "udp")]
+    /// Ask over TCP only (with --udp: both, as without either)
+    #[arg(long)]
     pub(crate) tcp: bool,
     /// Ask over UDP only
     #[arg(long)]
@@ -124,13 +131,13 @@ pub(crate) struct ScanFlags {
 /// How fast and how patiently to ask.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PaceFlags {
-    /// Packets a second at most, such as 10000, 50k or 10Mbit
-    #[arg(long, value_name = "RATE", default_value = "10000", value_parser = parse_rate)]
-    pub(crate) rate: u64,
-    /// Sends after the first, only to what stayed silent
-    #[arg(long, value_name = "COUNT", default_value_t = 3,
-        value_parser = clap::value_parser!(u32).range(0..=10))]
-    pub(crate) retries: u32,
+    /// Packets a second at most, such as 50k or 10Mbit [default: 10000]
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub(crate) rate: Option<u64>,
+    /// Sends after the first, only to what stayed silent [default: 3]
+    #[arg(long, value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(0..=i64::from(RETRIES_MAX)))]
+    pub(crate) retries: Option<u32>,
     /// How long one probe is waited for (default: from measured round trips, 100ms to 2s)
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,

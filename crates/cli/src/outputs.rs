@@ -2,12 +2,15 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use engine::Event;
-use report::{Format, Report, TextOptions};
+use report::{Checkpoint, Format, Report, TextOptions};
 
 use crate::exit::Failure;
+use crate::terminal;
 
 /// No record is longer than this.
 const TORN_LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -25,15 +28,23 @@ enum Place {
 struct Output {
     report: Box<dyn Report>,
     place: Place,
-    failed: bool,
+    state: State,
+}
+
+/// What became of an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Alive,
+    /// Its reader has left: a good end.
+    Left,
+    /// It could not be written.
+    Failed,
 }
 
 /// All reports of a run.
 pub(crate) struct Outputs {
     outputs: Vec<Output>,
     buffer: Vec<u8>,
-    /// What could not be written, other than to a closed pipe.
-    problem: Option<String>,
 }
 
 impl Outputs {
@@ -66,12 +77,21 @@ impl Outputs {
                     stdout_taken = true;
                     Place::Stdout
                 }
-                Some(path) => open_file(typed, path, resumed)?,
+                Some(path) => open_file(typed, format, path, resumed)?,
             };
+            if outputs
+                .iter()
+                .any(|other: &Output| other.place.is_same(&place))
+            {
+                return Err(Failure::usage(format!(
+                    "-o {typed}: {} is taken by another output; give each its own",
+                    place.name()
+                )));
+            }
             outputs.push(Output {
                 report: report::writer(format, options),
                 place,
-                failed: false,
+                state: State::Alive,
             });
         }
         // Old results make room only now that nothing can be refused any more.
@@ -84,55 +104,76 @@ impl Outputs {
         Ok(Outputs {
             outputs,
             buffer: Vec::new(),
-            problem: None,
         })
     }
 
-    /// Writes what an event amounts to. False once nobody reads stdout any more.
+    /// Writes what an event amounts to, and says at once what cannot be written. False once no
+    /// output is left.
     pub(crate) fn tell(&mut self, event: &Event) -> bool {
-        let mut read = true;
         for output in &mut self.outputs {
+            if output.state != State::Alive {
+                continue;
+            }
             self.buffer.clear();
             let buffer = &mut self.buffer;
             match event {
                 Event::Run(run) => output.report.run(run, buffer),
                 Event::Record(record) => output.report.record(record, buffer),
                 Event::Checkpoint {
+                    run,
                     timestamp,
                     counter,
                     pending,
                     verdicts,
-                    run,
+                    alarms,
                 } => {
-                    output
-                        .report
-                        .checkpoint(run, *counter, pending, verdicts, *timestamp, buffer);
+                    let checkpoint = Checkpoint {
+                        run,
+                        timestamp: *timestamp,
+                        counter: *counter,
+                        pending,
+                        verdicts,
+                        alarms: *alarms,
+                    };
+                    output.report.checkpoint(&checkpoint, buffer);
                 }
                 Event::Summary(summary) => output.report.summary(summary, buffer),
                 Event::Progress { .. } => {}
             }
-            if buffer.is_empty() || output.failed {
+            if buffer.is_empty() {
                 continue;
             }
             match output.place.write(buffer) {
                 Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    output.state = State::Left;
+                }
                 Err(error) => {
-                    output.failed = true;
-                    if error.kind() == io::ErrorKind::BrokenPipe {
-                        read = false;
-                    } else {
-                        self.problem
-                            .get_or_insert(format!("{}: {error}", output.place.name()));
-                    }
+                    output.state = State::Failed;
+                    terminal::say_error(&format!("{}: {error}", output.place.name()));
                 }
             }
         }
-        read
+        let is_alive = |output: &Output| output.state == State::Alive;
+        self.outputs.iter().any(is_alive)
     }
 
-    /// What could not be written.
-    pub(crate) fn problem(&self) -> Option<&str> {
-        self.problem.as_deref()
+    /// Whether something could not be written.
+    pub(crate) fn has_failed(&self) -> bool {
+        let has_failed = |output: &Output| output.state == State::Failed;
+        self.outputs.iter().any(has_failed)
+    }
+
+    /// Whether stdout was all there was, and its reader has left.
+    pub(crate) fn was_only_stdout_and_left(&self) -> bool {
+        matches!(
+            &self.outputs[..],
+            [Output {
+                place: Place::Stdout,
+                state: State::Left,
+                ..
+            }]
+        )
     }
 }
 
@@ -160,6 +201,33 @@ impl Place {
             }
             Place::File { file, .. } => file.write_all(bytes),
         }
+    }
+
+    /// Whether two outputs would write into each other.
+    fn is_same(&self, other: &Place) -> bool {
+        if let (Place::File { path: one, .. }, Place::File { path: other, .. }) = (self, other)
+            && one == other
+        {
+            return true;
+        }
+        match (self.identity(), other.identity()) {
+            (Some(one), Some(other)) => one == other,
+            _ => false,
+        }
+    }
+
+    /// Device and inode of what is behind it, unless it is a character device: whatever is
+    /// written to one, such as /dev/null, is no file that could be spoilt.
+    fn identity(&self) -> Option<(u64, u64)> {
+        let metadata = match self {
+            Place::File { file, .. } => file.metadata(),
+            Place::Stdout => {
+                let stdout = io::stdout().as_fd().try_clone_to_owned();
+                stdout.map(File::from).and_then(|file| file.metadata())
+            }
+        };
+        let metadata = metadata.ok()?;
+        (!metadata.file_type().is_char_device()).then(|| (metadata.dev(), metadata.ino()))
     }
 
     fn name(&self) -> String {
@@ -191,8 +259,19 @@ fn split(typed: &str) -> Result<(Format, Option<&Path>), Failure> {
     }
 }
 
-fn open_file(typed: &str, path: &Path, resumed: Option<&Path>) -> Result<Place, Failure> {
+fn open_file(
+    typed: &str,
+    format: Format,
+    path: &Path,
+    resumed: Option<&Path>,
+) -> Result<Place, Failure> {
     let continues = resumed.is_some_and(|resumed| same_file(resumed, path));
+    if continues && format != Format::Ndjson {
+        return Err(Failure::usage(format!(
+            "-o {typed}: {} is the NDJSON that is being resumed; give this output another path",
+            path.display()
+        )));
+    }
     let mut options = OpenOptions::new();
     options.create(true).write(true).truncate(false);
     options.append(continues);

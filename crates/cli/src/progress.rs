@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use model::{Language, Verdict, VerdictCounts};
 use sockets::Progress;
+use unicode_width::UnicodeWidthChar;
 
 /// Scans shorter than this show no progress at all.
 const QUIET_START: Duration = Duration::from_millis(400);
@@ -40,7 +41,7 @@ impl ProgressLine {
         let line = line(progress, verdicts, rate_pps, self.language);
         let width = terminal_size::terminal_size_of(std::io::stderr())
             .map_or(80, |(width, _)| usize::from(width.0));
-        let line: String = line.chars().take(width.saturating_sub(1)).collect();
+        let line = cut(&line, width.saturating_sub(1));
         let _ = write!(std::io::stderr().lock(), "\r\x1b[K{line}");
         self.shown = true;
     }
@@ -52,6 +53,18 @@ impl ProgressLine {
             self.shown = false;
         }
     }
+}
+
+/// The beginning of a line that fills no more than these columns.
+fn cut(line: &str, columns_max: usize) -> &str {
+    let mut columns = 0;
+    for (place, character) in line.char_indices() {
+        columns += character.width().unwrap_or(0);
+        if columns > columns_max {
+            return &line[..place];
+        }
+    }
+    line
 }
 
 fn rate(last: Option<&Progress>, now: &Progress) -> f64 {
@@ -102,6 +115,19 @@ fn time_left(progress: &Progress) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_is_cut_by_columns() {
+        for (line, columns_max, expected) in [
+            ("12%  公開 1", 20, "12%  公開 1"),
+            ("12%  公開 1", 9, "12%  公開"),
+            ("12%  公開 1", 8, "12%  公"),
+            ("abc", 2, "ab"),
+            ("abc", 0, ""),
+        ] {
+            assert_eq!(cut(line, columns_max), expected, "{columns_max}");
+        }
+    }
 
     #[test]
     fn the_line_says_rate_found_and_time_left() {

@@ -1,13 +1,16 @@
 //! The terminal: its width, its colours, its language, and the words on stderr.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use model::Language;
 
+use crate::exit::Failure;
 use crate::flags::{ColorFlag, LanguageFlag};
 
 /// Width of text that goes to a file or a pipe.
 const WIDTH_COLUMNS_DEFAULT: usize = 100;
+/// Data that goes to stdout at once.
+const LINES_BYTES: usize = 64 * 1024;
 
 /// How wide stdout is.
 pub(crate) fn width_columns() -> usize {
@@ -60,15 +63,63 @@ pub(crate) fn say_error(message: &str) {
     say(&format!("memsweep: {message}"));
 }
 
-/// Says a remark on stderr.
+/// Says a remark on stderr: one line, whatever names and paths are in it.
 pub(crate) fn say(message: &str) {
+    let message = report::escape_for_terminal(message);
     // A closed stderr leaves nobody to tell.
     let _ = writeln!(std::io::stderr().lock(), "{message}");
 }
 
-/// Prints a line of data on stdout; a closed pipe is a good end.
+/// Prints one line of a conversation on stdout; nobody is told if it cannot be written.
 pub(crate) fn print_line(line: &str) {
+    let line = report::escape_for_terminal(line);
     let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Lines of data for stdout, written in large pieces. A reader that leaves is a good end; any
+/// other error is one.
+pub(crate) struct Lines {
+    stdout: BufWriter<Stdout>,
+    closed: bool,
+}
+
+impl Lines {
+    pub(crate) fn new() -> Lines {
+        Lines {
+            stdout: BufWriter::with_capacity(LINES_BYTES, std::io::stdout()),
+            closed: false,
+        }
+    }
+
+    /// Adds a line. False once nobody reads any more.
+    pub(crate) fn add(&mut self, line: &str) -> Result<bool, Failure> {
+        if !self.closed {
+            let line = report::escape_for_terminal(line);
+            let written = writeln!(self.stdout, "{line}");
+            self.look(written)?;
+        }
+        Ok(!self.closed)
+    }
+
+    /// Writes what is left.
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+        if self.closed {
+            return Ok(());
+        }
+        let written = self.stdout.flush();
+        self.look(written)
+    }
+
+    fn look(&mut self, written: io::Result<()>) -> Result<(), Failure> {
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            Err(error) => Err(Failure::Broken(anyhow::anyhow!("stdout: {error}"))),
+            Ok(()) => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]

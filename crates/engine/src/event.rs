@@ -34,6 +34,8 @@ pub enum Event {
         pending: Vec<Pending>,
         /// Verdicts so far.
         verdicts: VerdictCounts,
+        /// Alarms so far.
+        alarms: u64,
     },
     /// The run is over; comes last.
     Summary(Box<Summary>),

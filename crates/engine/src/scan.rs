@@ -10,7 +10,7 @@ use model::{
     Address, Contact, Ending, Endpoint, Evidence, Impression, Judgement, Pending, Record,
     RunRecord, Severity, Summary, Text, Transport, Verdict, VerdictCounts,
 };
-use sockets::{AcceptsEverything, Network, Observation, Plan, Progress, Sink, SocketError};
+use sockets::{AcceptsEverything, Network, Observation, Plan, Progress, Sink, SocketError, Tally};
 use targets::{AddressRange, Permit};
 
 use crate::accept::{AcceptedRisk, weigh};
@@ -19,8 +19,9 @@ use crate::join::{Join, Joined};
 
 /// Silent endpoints whose record waits for a late answer; beyond that the oldest go out as silent.
 const SILENT_HELD_MAX: usize = 65_536;
-/// Named addresses whose records are counted one by one, to see which never got theirs.
-const NAMED_TRACKED_MAX: u64 = 1_000_000;
+/// Records of named addresses that are noted one by one, to see which never came; each costs some
+/// twenty bytes.
+const NAMED_TRACKED_MAX: usize = 8_000_000;
 
 /// A scan to be done.
 #[derive(Clone, Debug)]
@@ -37,22 +38,22 @@ pub struct Job {
     pub accepted: Vec<AcceptedRisk>,
     /// Verdicts of the run that this one continues.
     pub verdicts_before: VerdictCounts,
+    /// Alarms of the run that this one continues.
+    pub alarms_before: u64,
     /// Sentences that the summary is to carry, such as which scope file counted.
     pub notes: Vec<Text>,
 }
 
-/// Scans, telling everything to the listener, and returns what decides the exit code.
-///
-/// # Errors
-///
-/// Only if this machine's own sockets refuse to work.
+/// Scans, telling everything to the listener, and returns what decides the exit code; beside it the
+/// error, if this machine's own sockets refused to work. What was found until then is told all the
+/// same, and the summary says that it is not complete.
 pub fn scan(
     job: &Job,
     permit: &Permit,
     network: &mut dyn Network,
     stopped: &AtomicBool,
     listener: &mut dyn FnMut(Event),
-) -> Result<Outcome, SocketError> {
+) -> (Outcome, Option<SocketError>) {
     listener(Event::Run(Box::new(job.run.clone())));
     let mut desk = Desk {
         job,
@@ -61,12 +62,20 @@ pub fn scan(
         listener,
         join: Join::new(job.plan.tcp && job.plan.udp),
         verdicts: job.verdicts_before,
-        alarms: 0,
+        alarms: job.alarms_before,
         held: BTreeMap::new(),
         named_recorded: HashSet::new(),
         unasked: 0,
+        last: Tally {
+            counter: job.plan.order.counter(),
+            pending: job.plan.again.clone(),
+            ..Tally::default()
+        },
     };
-    let tally = network.sweep(&job.plan, permit, &mut desk)?;
+    let (tally, error) = match network.sweep(&job.plan, permit, &mut desk) {
+        Ok(tally) => (tally, None),
+        Err(error) => (std::mem::take(&mut desk.last), Some(error)),
+    };
     for joined in desk.join.drain() {
         desk.judge(joined);
     }
@@ -80,6 +89,7 @@ pub fn scan(
     let complete = tally.complete && desk.verdicts.of(Verdict::Unfinished) == 0;
     let mut notes = job.notes.clone();
     notes.extend(notes_of(&tally.accepts_everything));
+    notes.extend(error.as_ref().map(note_of_error));
     let summary = Summary {
         run: Arc::clone(&job.run.run),
         timestamp: SystemTime::now(),
@@ -97,11 +107,12 @@ pub fn scan(
     };
     let alarms = desk.alarms;
     listener(Event::Summary(Box::new(summary)));
-    Ok(Outcome {
+    let outcome = Outcome {
         alarms,
         complete,
         interrupted,
-    })
+    };
+    (outcome, error)
 }
 
 struct Desk<'a> {
@@ -114,9 +125,12 @@ struct Desk<'a> {
     alarms: u64,
     /// Records of endpoints that have not answered us: a late answer may still replace them.
     held: BTreeMap<Endpoint, Record>,
-    named_recorded: HashSet<Endpoint>,
+    /// Endpoints of named pairs that have their record, by [`named_key`].
+    named_recorded: HashSet<u64>,
     /// Endpoints counted as unfinished because the run was stopped.
     unasked: u64,
+    /// What is known of the sweep if it breaks off: its last checkpoint and progress.
+    last: Tally,
 }
 
 impl Sink for Desk<'_> {
@@ -127,6 +141,9 @@ impl Sink for Desk<'_> {
     }
 
     fn progress(&mut self, progress: &Progress) {
+        self.last.packets_sent = progress.packets_sent;
+        self.last.packets_received = progress.packets_received;
+        self.last.duration = progress.elapsed;
         (self.listener)(Event::Progress {
             progress: *progress,
             verdicts: self.verdicts,
@@ -135,16 +152,19 @@ impl Sink for Desk<'_> {
     }
 
     fn checkpoint(&mut self, counter: u64, pending: &[Pending]) {
-        let pending = pending
+        let pending: Vec<Pending> = pending
             .iter()
             .map(|pair| self.with_waiting(*pair))
             .collect();
+        self.last.counter = counter;
+        self.last.pending = pending.clone();
         (self.listener)(Event::Checkpoint {
             run: Arc::clone(&self.job.run.run),
             timestamp: SystemTime::now(),
             counter,
             pending,
             verdicts: self.verdicts,
+            alarms: self.alarms,
         });
     }
 
@@ -239,29 +259,39 @@ impl Desk<'_> {
         if record.alarm {
             self.alarms += 1;
         }
-        if self.named_recorded.len() < NAMED_TRACKED_MAX as usize {
-            self.named_recorded.insert(record.endpoint.clone());
+        if self.named_recorded.len() < NAMED_TRACKED_MAX {
+            let Endpoint {
+                address,
+                port,
+                transport,
+            } = &record.endpoint;
+            let selection = self.permit.selection();
+            if selection.is_named(address, *port)
+                && let Some(index) = selection.index_of(address, *port)
+            {
+                self.named_recorded.insert(named_key(index, *transport));
+            }
         }
         (self.listener)(Event::Record(Box::new(record)));
     }
 
     /// Every address that was named by itself gets a record, also if its turn never came.
     fn record_unasked(&mut self) {
-        let permit = self.permit;
-        let order = self.job.plan.order.clone();
-        if permit.selection().has_network() && permit.pairs() > NAMED_TRACKED_MAX {
+        if self.named_recorded.len() >= NAMED_TRACKED_MAX {
+            // Nobody knows any more which have theirs, and none may have two.
             return;
         }
-        for (_, index) in order {
-            let target = permit.pair(index);
-            if !target.is_named() {
+        let permit = self.permit;
+        for index in permit.selection().named_pairs() {
+            if !self.was_to_be_asked(index) {
                 continue;
             }
+            let target = permit.pair(index);
             for transport in self.transports_of(target.address()) {
-                let endpoint = target.endpoint(transport);
-                if self.named_recorded.contains(&endpoint) {
+                if self.named_recorded.contains(&named_key(index, transport)) {
                     continue;
                 }
+                let endpoint = target.endpoint(transport);
                 let evidence = Evidence::without_dialogue(Contact::Unfinished, 0, None);
                 let own = Some(&evidence);
                 let (tcp, udp) = match transport {
@@ -283,6 +313,14 @@ impl Desk<'_> {
         }
     }
 
+    /// Whether a pair belongs to this shard and was not done by the run that this one continues.
+    fn was_to_be_asked(&self, index: u64) -> bool {
+        let order = &self.job.plan.order;
+        order
+            .counter_of(index)
+            .is_some_and(|counter| counter >= order.counter())
+    }
+
     fn transports_of(&self, address: &Address) -> Vec<Transport> {
         if matches!(address, Address::Unix(_)) {
             return vec![Transport::Unix];
@@ -296,6 +334,11 @@ impl Desk<'_> {
         }
         transports
     }
+}
+
+/// A number for the endpoint of a pair: a pair has at most two.
+fn named_key(index: u64, transport: Transport) -> u64 {
+    index * 2 + u64::from(transport == Transport::Udp)
 }
 
 /// Whether an answer may still come and replace this record: nothing was heard, or only a datagram
@@ -331,6 +374,13 @@ fn notes_of(networks: &[AcceptsEverything]) -> Vec<Text> {
         }
     }
     stretches.iter().map(note_of).collect()
+}
+
+fn note_of_error(error: &SocketError) -> Text {
+    Text::new(
+        format!("this machine broke the run off: {error}"),
+        format!("このマシンの問題でスキャンが中断されました: {error}"),
+    )
 }
 
 fn follows(last: IpAddr, first: IpAddr) -> bool {

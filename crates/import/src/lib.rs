@@ -50,6 +50,8 @@ pub struct PastRun {
     pub complete: bool,
     /// How many endpoints got each verdict, by the last record that says so; zero if none does.
     pub verdicts: VerdictCounts,
+    /// How many alarms, by the last record that says so; zero if none does.
+    pub alarms: u64,
     /// The endpoints, in the order of the file; one that is told of twice stands once, as last told.
     pub endpoints: Vec<PastEndpoint>,
     /// Endpoints beyond [`ENDPOINTS_MAX`], counted and not kept.

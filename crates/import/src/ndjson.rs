@@ -40,6 +40,7 @@ pub struct NdjsonReader {
     pending: Vec<Pending>,
     complete: bool,
     verdicts: VerdictCounts,
+    alarms: u64,
     endpoints: Vec<PastEndpoint>,
     /// Where in `endpoints` each stands.
     places: HashMap<(String, u16, Transport), usize>,
@@ -131,6 +132,7 @@ impl NdjsonReader {
             pending: self.pending,
             complete: self.complete,
             verdicts: self.verdicts,
+            alarms: self.alarms,
             endpoints: self.endpoints,
             endpoints_left_out: self.endpoints_left_out,
         })
@@ -161,6 +163,10 @@ impl NdjsonReader {
                 let unasked = fields.optional("unasked", "an integer of 64 bits", Value::as_u64)?;
                 self.verdicts
                     .take_back_many(Verdict::Unfinished, unasked.unwrap_or(0));
+                let alarms = fields.optional("alarms", "a number of endpoints", |value| {
+                    value.as_u64().filter(|count| *count <= VERDICT_COUNT_MAX)
+                })?;
+                self.alarms = alarms.unwrap_or(self.alarms);
                 if kind == "summary" {
                     self.complete = fields.flag("complete")?;
                 }
@@ -320,8 +326,7 @@ mod tests {
 
     const RUN: &str = r#"{"record":"run","schema":1,"run":"a","targets":["10.0.0.0/30"],"exclude":[],"ports":[11211],"tcp":true,"udp":false,"seed":7,"shard":"1/2","rate":100,"retries":3,"plan":{"pairs":4,"fingerprint":"00ff"},"counter":0,"unknown":[null]}"#;
     const ENDPOINT: &str = r#"{"record":"endpoint","schema":1,"address":"10.0.0.1","port":11211,"transport":"tcp","verdict":"closed","reason":"refused","findings":[]}"#;
-    const PROGRESS: &str =
-        r#"{"record":"progress","schema":1,"counter":2,"verdicts":{"closed":2,"later-word":1}}"#;
+    const PROGRESS: &str = r#"{"record":"progress","schema":1,"counter":2,"verdicts":{"closed":2,"later-word":1},"alarms":2}"#;
     const SUMMARY: &str =
         r#"{"record":"summary","schema":1,"counter":4,"verdicts":{"closed":4},"complete":true}"#;
 
@@ -353,7 +358,7 @@ mod tests {
     fn an_interrupted_run_tells_how_far_it_came() {
         let past = read(&[RUN, PROGRESS]).unwrap();
         assert_eq!((past.counter, past.complete), (2, false));
-        assert_eq!(past.verdicts.total(), 2);
+        assert_eq!((past.verdicts.total(), past.alarms), (2, 2));
     }
 
     #[test]

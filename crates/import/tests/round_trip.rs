@@ -13,7 +13,7 @@ use model::{
     Verdict, VerdictCounts,
 };
 use proptest::prelude::*;
-use report::{Format, Report, Style, TextOptions, writer};
+use report::{Checkpoint, Format, Report, Style, TextOptions, writer};
 
 const HOSTILE: &str = "\u{1b}[2J\u{202e}\0\"\\\u{9b}\r\n\u{2028}日本\u{e0041}";
 
@@ -130,14 +130,15 @@ fn file(records: &[Record]) -> Vec<u8> {
         report.record(record, &mut out);
     }
     let progress = VerdictCounts::default();
-    report.checkpoint(
-        "01JDA6Z9",
-        100,
-        &[],
-        &progress,
-        SystemTime::UNIX_EPOCH,
-        &mut out,
-    );
+    let checkpoint = Checkpoint {
+        run: "01JDA6Z9",
+        timestamp: SystemTime::UNIX_EPOCH,
+        counter: 100,
+        pending: &[],
+        verdicts: &progress,
+        alarms: 0,
+    };
+    report.checkpoint(&checkpoint, &mut out);
     let summary = Summary {
         run: "01JDA6Z9".into(),
         timestamp: SystemTime::UNIX_EPOCH,
@@ -211,6 +212,7 @@ fn expected(records: &[Record]) -> PastRun {
         pending: pending(),
         complete: true,
         verdicts: counts(records),
+        alarms: 0,
         endpoints: records.iter().map(endpoint).collect(),
         endpoints_left_out: 0,
     }

@@ -178,7 +178,13 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.host_and_port(), self.transport)
+        match self.transport {
+            // Its address begins with `unix:` already.
+            Transport::Unix => formatter.write_str(&self.host_and_port()),
+            Transport::Tcp | Transport::Udp => {
+                write!(formatter, "{}/{}", self.host_and_port(), self.transport)
+            }
+        }
     }
 }
 
@@ -220,6 +226,11 @@ mod tests {
         assert_eq!(
             Endpoint::new(zoned, 11211, Transport::Tcp).to_string(),
             "[fe80::1%eth0]:11211/tcp"
+        );
+        let unix = Address::Unix(Arc::new("/run/memcached.sock".into()));
+        assert_eq!(
+            Endpoint::new(unix, 0, Transport::Unix).to_string(),
+            "unix:/run/memcached.sock"
         );
         let mapped = Address::from_ip("::ffff:10.0.0.1".parse().unwrap());
         assert_eq!(

@@ -101,17 +101,26 @@ pub trait Report: Send {
     fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>);
 
     /// How far the run has come, for a later `--resume`; most formats have no place for it.
-    fn checkpoint(
-        &mut self,
-        run: &str,
-        counter: u64,
-        pending: &[Pending],
-        verdicts: &VerdictCounts,
-        timestamp: SystemTime,
-        out: &mut Vec<u8>,
-    ) {
-        let _ = (run, counter, pending, verdicts, timestamp, out);
+    fn checkpoint(&mut self, checkpoint: &Checkpoint<'_>, out: &mut Vec<u8>) {
+        let _ = (checkpoint, out);
     }
+}
+
+/// From where an interrupted run can be continued.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkpoint<'a> {
+    /// The run's id.
+    pub run: &'a str,
+    /// When.
+    pub timestamp: SystemTime,
+    /// Every pair before it is done, but for the pending ones.
+    pub counter: u64,
+    /// Pairs before the counter that a resumed run has to ask again.
+    pub pending: &'a [Pending],
+    /// Verdicts so far.
+    pub verdicts: &'a VerdictCounts,
+    /// Alarms so far.
+    pub alarms: u64,
 }
 
 /// A new writer of this format.

@@ -1,12 +1,10 @@
 //! One JSON object a line: each is whole as soon as it is written.
 
-use std::time::SystemTime;
-
-use model::{Pending, Record, RunRecord, Summary, VerdictCounts};
+use model::{Record, RunRecord, Summary};
 use serde_json::Value;
 
 use crate::escape::escape_json;
-use crate::{Report, values};
+use crate::{Checkpoint, Report, values};
 
 /// Writes every record at once; it holds nothing back.
 pub(crate) struct NdjsonReport;
@@ -24,19 +22,8 @@ impl Report for NdjsonReport {
         line(&values::summary(summary), out);
     }
 
-    fn checkpoint(
-        &mut self,
-        run: &str,
-        counter: u64,
-        pending: &[Pending],
-        verdicts: &VerdictCounts,
-        timestamp: SystemTime,
-        out: &mut Vec<u8>,
-    ) {
-        line(
-            &values::progress(run, counter, pending, verdicts, timestamp),
-            out,
-        );
+    fn checkpoint(&mut self, checkpoint: &Checkpoint<'_>, out: &mut Vec<u8>) {
+        line(&values::progress(checkpoint), out);
     }
 }
 

@@ -12,8 +12,8 @@ use model::{
 };
 use serde_json::{Map, Number, Value, json};
 
-use crate::labels;
 use crate::words::{rfc3339, unix_time};
+use crate::{Checkpoint, labels};
 
 /// The version of this format. A reader may rely on the meaning of every key it knows; new keys
 /// come without a new version.
@@ -56,17 +56,12 @@ pub(crate) fn run(run: &RunRecord) -> Value {
 }
 
 /// The `progress` record.
-pub(crate) fn progress(
-    run: &str,
-    counter: u64,
-    pending: &[Pending],
-    verdicts: &VerdictCounts,
-    timestamp: SystemTime,
-) -> Value {
-    let mut object = head("progress", run, timestamp);
-    set(&mut object, "counter", counter);
-    set_pending(&mut object, pending);
-    set(&mut object, "verdicts", counts(verdicts));
+pub(crate) fn progress(checkpoint: &Checkpoint<'_>) -> Value {
+    let mut object = head("progress", checkpoint.run, checkpoint.timestamp);
+    set(&mut object, "counter", checkpoint.counter);
+    set_pending(&mut object, checkpoint.pending);
+    set(&mut object, "verdicts", counts(checkpoint.verdicts));
+    set(&mut object, "alarms", checkpoint.alarms);
     Value::Object(object)
 }
 

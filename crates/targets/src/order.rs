@@ -115,6 +115,19 @@ impl Permutation {
         number
     }
 
+    /// At which position this number stands: the inverse of [`Permutation::at`]. `None` if the
+    /// number is not below the count.
+    pub fn position_of(&self, number: u64) -> Option<u64> {
+        if number >= self.count {
+            return None;
+        }
+        let mut position = self.rounds_back(number);
+        while position >= self.count {
+            position = self.rounds_back(position);
+        }
+        Some(position)
+    }
+
     /// One pass of the Feistel network over the domain.
     fn rounds(&self, number: u64) -> u64 {
         let mut left = number >> self.right_bits;
@@ -122,6 +135,17 @@ impl Permutation {
         for keys in self.round_keys.chunks_exact(2) {
             left ^= scramble(right ^ keys[0]) & self.left_mask;
             right ^= scramble(left ^ keys[1]) & self.right_mask;
+        }
+        left << self.right_bits | right
+    }
+
+    /// Undoes one pass: the same XORs from the last to the first.
+    fn rounds_back(&self, number: u64) -> u64 {
+        let mut left = number >> self.right_bits;
+        let mut right = number & self.right_mask;
+        for keys in self.round_keys.chunks_exact(2).rev() {
+            right ^= scramble(left ^ keys[1]) & self.right_mask;
+            left ^= scramble(right ^ keys[0]) & self.left_mask;
         }
         left << self.right_bits | right
     }
@@ -203,6 +227,17 @@ impl Order {
         (counter < self.len).then(|| self.permutation.at(position))
     }
 
+    /// At which place of this order a pair stands; `None` if it belongs to another shard.
+    pub fn counter_of(&self, index: u64) -> Option<u64> {
+        let steps = self
+            .permutation
+            .position_of(index)?
+            .checked_sub(self.shard.index - 1)?;
+        steps
+            .is_multiple_of(self.shard.of)
+            .then(|| steps / self.shard.of)
+    }
+
     /// How many pairs are still to come.
     pub fn remaining(&self) -> u64 {
         self.len - self.counter
@@ -280,6 +315,24 @@ mod tests {
                     (0..count).collect::<Vec<_>>(),
                     "count {count} seed {seed}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn every_pair_knows_its_place() {
+        for (count, seed, of) in [(1, 0, 1), (10, 7, 1), (1_000, 3, 3), (4_097, 9, 2)] {
+            for index in 1..=of {
+                let order = Order::new(count, seed, Shard { index, of }, 0);
+                let mut own = 0;
+                for pair in 0..count {
+                    if let Some(counter) = order.counter_of(pair) {
+                        assert_eq!(order.index_at(counter), Some(pair));
+                        own += 1;
+                    }
+                }
+                assert_eq!(own, order.len(), "count {count}, shard {index}/{of}");
+                assert_eq!(order.counter_of(count), None);
             }
         }
     }

@@ -372,6 +372,28 @@ impl Selection {
             || (self.default_ports.binary_search(&port).is_ok() && named_with(None))
     }
 
+    /// The numbers of the pairs whose addresses were named by themselves, each once and ascending
+    /// by address, without going through the ranges.
+    pub fn named_pairs(&self) -> impl Iterator<Item = u64> + '_ {
+        let own_ports = |key: PortKey| match key {
+            Some(port) => vec![port],
+            None => self.default_ports.clone(),
+        };
+        self.named
+            .chunk_by(|one, other| one.0 == other.0)
+            .flat_map(move |same_address| {
+                let ports: BTreeSet<u16> = same_address
+                    .iter()
+                    .flat_map(|(_, key)| own_ports(*key))
+                    .collect();
+                let address = Address::Ip(same_address[0].0);
+                ports
+                    .into_iter()
+                    .filter_map(move |port| self.index_of(&address, port))
+            })
+            .chain(self.block_pairs..self.pairs())
+    }
+
     /// The host name that this address was named by.
     pub fn hostname(&self, address: &Address) -> Option<&Hostname> {
         self.hostnames.get(&canonical_address(address))

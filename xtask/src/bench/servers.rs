@@ -29,6 +29,15 @@ impl Memcached {
     /// Starts memcached with TCP and UDP open on all these addresses and returns when it answers
     /// on each of them, over both.
     pub(super) fn start(bench: &Bench, addresses: &[Ipv4Addr]) -> Result<Memcached> {
+        Memcached::start_with(bench, addresses, &[])
+    }
+
+    /// The same with more arguments.
+    pub(super) fn start_with(
+        bench: &Bench,
+        addresses: &[Ipv4Addr],
+        arguments: &[&str],
+    ) -> Result<Memcached> {
         let listen: Vec<String> = addresses.iter().map(Ipv4Addr::to_string).collect();
         let port = PORT.to_string();
         let mut command = bench.ground.command("memcached");
@@ -42,6 +51,7 @@ impl Memcached {
             "-l",
             &listen.join(","),
         ]);
+        command.args(arguments);
         match addresses {
             [_] => announce(&command, 1),
             _ => eprintln!(

@@ -37,8 +37,8 @@ pub(crate) fn demo(flags: DemoFlags) -> Result<Exit, Failure> {
         resume: None,
     };
     let pace = PaceFlags {
-        rate: 10_000,
-        retries: 1,
+        rate: None,
+        retries: Some(1),
         timeout: None,
         deadline: None,
         engine: Engine::Auto,
@@ -55,8 +55,10 @@ pub(crate) fn demo(flags: DemoFlags) -> Result<Exit, Failure> {
             .map(|name| name.as_str().into())
     };
     let prepared = prepare(&wanted, &manner, &pace, &judging, &lookup)?;
-    match run(&prepared, manner.style, &flags.output, None)? {
+    let ended = run(&prepared, manner.style, &flags.output, None)?;
+    match ended.exit() {
         Exit::Interrupted => Ok(Exit::Interrupted),
+        _ if ended.broken => Ok(Exit::Unfinished),
         _ => Ok(Exit::Done),
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use engine::{AcceptedRisk, Event, Job};
+use engine::{AcceptedRisk, Event, Job, Outcome};
 use interview::Depth;
 use model::{Address, Hostname, Pending, RunRecord, Severity, Text, VerdictCounts};
 use report::{Style, TextOptions};
@@ -21,7 +21,10 @@ use targets::{
 
 use crate::configuration::{read_accepted, read_scope};
 use crate::exit::{Exit, Failure};
-use crate::flags::{JudgingFlags, OutputFlags, PaceFlags, SeverityFlag};
+use crate::flags::{
+    JudgingFlags, OutputFlags, PaceFlags, RATE_PPS_DEFAULT, RETRIES_DEFAULT, RETRIES_MAX,
+    SeverityFlag,
+};
 use crate::outputs::Outputs;
 use crate::progress::ProgressLine;
 use crate::terminal;
@@ -58,6 +61,9 @@ pub(crate) struct Resumption {
     pub(crate) pending: Vec<Pending>,
     pub(crate) fingerprint: u64,
     pub(crate) verdicts: VerdictCounts,
+    pub(crate) alarms: u64,
+    pub(crate) rate_pps: u64,
+    pub(crate) retries: u32,
 }
 
 /// Parses targets of the command line and of input files.
@@ -221,9 +227,19 @@ fn job(
     permit: &Permit,
     accepted: Vec<AcceptedRisk>,
 ) -> Job {
+    let resume = manner.resume.as_ref();
+    // A continued run keeps its pace, unless another is asked for now.
+    let rate_pps = pace
+        .rate
+        .or(resume.map(|resume| resume.rate_pps.max(1)))
+        .unwrap_or(RATE_PPS_DEFAULT);
+    let retries = pace
+        .retries
+        .or(resume.map(|resume| resume.retries.min(RETRIES_MAX)))
+        .unwrap_or(RETRIES_DEFAULT);
     let secret = random();
     let seed = manner.seed.unwrap_or(random() >> (64 - SEED_BITS));
-    let counter = manner.resume.as_ref().map_or(0, |resume| resume.counter);
+    let counter = resume.map_or(0, |resume| resume.counter);
     let order = Order::new(permit.pairs(), seed, manner.shard, counter);
     let towards = (permit.pairs() > 0)
         .then(|| permit.pair(0))
@@ -248,12 +264,12 @@ fn job(
         udp: manner.udp,
         seed,
         shard: (manner.shard.index, manner.shard.of),
-        rate_pps: pace.rate,
-        retries: pace.retries,
+        rate_pps,
+        retries,
         pairs: order.len(),
         fingerprint: permit.selection().fingerprint(),
         counter,
-        resumed_from: manner.resume.as_ref().map(|resume| resume.run.clone()),
+        resumed_from: resume.map(|resume| resume.run.clone()),
         vantage: sockets::vantage(towards),
     };
     Job {
@@ -262,13 +278,11 @@ fn job(
             tcp: manner.tcp,
             udp: manner.udp,
             order,
-            again: manner
-                .resume
-                .as_ref()
+            again: resume
                 .map(|resume| resume.pending.clone())
                 .unwrap_or_default(),
-            rate_pps: pace.rate,
-            retries: pace.retries,
+            rate_pps,
+            retries,
             timeout: pace
                 .timeout
                 .map_or(TimeoutPolicy::Adaptive, TimeoutPolicy::Fixed),
@@ -279,11 +293,8 @@ fn job(
         all: manner.all,
         fail_on: severity(judging.fail_on),
         accepted,
-        verdicts_before: manner
-            .resume
-            .as_ref()
-            .map(|resume| resume.verdicts)
-            .unwrap_or_default(),
+        verdicts_before: resume.map(|resume| resume.verdicts).unwrap_or_default(),
+        alarms_before: resume.map_or(0, |resume| resume.alarms),
         notes: scope_notes(permit),
     }
 }
@@ -311,13 +322,32 @@ fn scope_notes(permit: &Permit) -> Vec<Text> {
         .collect()
 }
 
+/// How a run ended.
+pub(crate) struct Ended {
+    /// What was found; incomplete if anything went wrong.
+    outcome: Outcome,
+    /// Whether this machine's sockets or an output refused to work; said on stderr already.
+    pub(crate) broken: bool,
+    /// Whether stdout was the only output and its reader left, having seen enough.
+    left: bool,
+}
+
+impl Ended {
+    pub(crate) fn exit(&self) -> Exit {
+        if self.left && !self.outcome.interrupted {
+            return Exit::Done;
+        }
+        Exit::of_outcome(self.outcome)
+    }
+}
+
 /// Runs a prepared scan over the kernel's sockets and reports it.
 pub(crate) fn run(
     prepared: &Prepared,
     style: Style,
     output: &OutputFlags,
     resumed: Option<&Path>,
-) -> Result<Exit, Failure> {
+) -> Result<Ended, Failure> {
     let language = terminal::language(output.lang);
     let options = TextOptions {
         width_columns: terminal::width_columns(),
@@ -334,7 +364,8 @@ pub(crate) fn run(
     }
     let stopped = stop_flag();
     let mut line = ProgressLine::new(output.quiet, language);
-    let mut read = true;
+    // Whether it had been interrupted when the last output was gone.
+    let mut gone: Option<bool> = None;
     let mut listener = |event: Event| {
         if let Event::Progress {
             progress, verdicts, ..
@@ -344,33 +375,39 @@ pub(crate) fn run(
             return;
         }
         line.clear();
-        if !outputs.tell(&event) {
+        if !outputs.tell(&event) && gone.is_none() {
             // Nobody reads any more: stop asking.
-            read = false;
-            stopped.store(true, Ordering::Relaxed);
+            gone = Some(stopped.swap(true, Ordering::Relaxed));
         }
     };
-    let outcome = engine::scan(
+    let (mut outcome, error) = engine::scan(
         &prepared.job,
         &prepared.permit,
         &mut SocketNetwork,
         &stopped,
         &mut listener,
-    )
-    .map_err(|error| Failure::Broken(error.into()))?;
-    if let Some(problem) = outputs.problem() {
-        return Err(Failure::Broken(anyhow::anyhow!("{problem}")));
+    );
+    line.clear();
+    if let Some(error) = &error {
+        terminal::say_error(&error.to_string());
     }
-    if !read {
-        return Ok(Exit::Done);
-    }
-    Ok(Exit::of_outcome(outcome))
+    let broken = error.is_some() || outputs.has_failed();
+    outcome.complete &= !broken && gone.is_none();
+    // That we stopped it ourselves is no interruption.
+    outcome.interrupted &= gone.unwrap_or(true);
+    Ok(Ended {
+        outcome,
+        broken,
+        left: outputs.was_only_stdout_and_left(),
+    })
 }
 
-/// Set by the first Ctrl-C (or SIGTERM); the second ends the process at once.
+/// Set by the first Ctrl-C (or SIGTERM, or the end of the terminal); the second ends the process at
+/// once.
 pub(crate) fn stop_flag() -> Arc<AtomicBool> {
     let stopped = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
         let code = i32::from(Exit::Interrupted.code());
         // Without handlers Ctrl-C would end the process and lose what was found; registering can
         // fail only for signals that cannot be caught.

@@ -1,10 +1,10 @@
 //! Earlier runs, read from their NDJSON files.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use import::{NdjsonReader, PastRun};
+use import::{LINE_BYTES_MAX, NdjsonReader, PastRun};
 
 use crate::exit::Failure;
 
@@ -18,7 +18,9 @@ pub(crate) fn read_past_run(path: &Path) -> Result<PastRun, Failure> {
     let mut line = Vec::new();
     loop {
         line.clear();
-        let length = reader
+        // One byte more than a line may have, so that the reader sees that it is too long.
+        let length = (&mut reader)
+            .take(LINE_BYTES_MAX as u64 + 2)
             .read_until(b'\n', &mut line)
             .map_err(|error| failed(&error))?;
         if length == 0 {

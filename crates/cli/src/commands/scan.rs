@@ -2,13 +2,13 @@
 
 use interview::Depth;
 use report::Style;
-use targets::{Order, Permit, Shard, parse_ports, parse_shard, parse_target};
+use targets::{Shard, parse_ports, parse_shard, parse_target};
 
 use crate::commands::job::{Manner, Prepared, Resumption, Wanted, parse_targets, prepare, run};
 use crate::commands::past::read_past_run;
 use crate::exit::{Exit, Failure};
 use crate::flags::ScanFlags;
-use crate::terminal;
+use crate::terminal::Lines;
 
 /// `memsweep scan`.
 pub(crate) fn scan(flags: ScanFlags) -> Result<Exit, Failure> {
@@ -27,10 +27,11 @@ fn sweep(flags: ScanFlags, depth: Depth, style: Style) -> Result<Exit, Failure> 
     };
     let prepared = prepare(&wanted, &manner, &flags.pace, &flags.judging, &|_| None)?;
     if flags.dry_run {
-        print_plan(&prepared, &manner);
+        print_plan(&prepared, &manner)?;
         return Ok(Exit::Done);
     }
-    run(&prepared, style, &flags.output, flags.resume.as_deref())
+    let ended = run(&prepared, style, &flags.output, flags.resume.as_deref())?;
+    Ok(ended.exit())
 }
 
 fn typed(flags: &ScanFlags, depth: Depth, style: Style) -> Result<(Wanted, Manner), Failure> {
@@ -47,8 +48,8 @@ fn typed(flags: &ScanFlags, depth: Depth, style: Style) -> Result<(Wanted, Manne
         ports: parse_ports(&flags.ports).map_err(Failure::usage)?,
     };
     let manner = Manner {
-        tcp: !flags.udp,
-        udp: !flags.tcp,
+        tcp: flags.tcp || !flags.udp,
+        udp: flags.udp || !flags.tcp,
         all: flags.all,
         depth,
         style,
@@ -101,50 +102,53 @@ fn resumed(flags: &ScanFlags, depth: Depth, style: Style) -> Result<(Wanted, Man
             pending: past.pending,
             fingerprint: past.fingerprint,
             verdicts: past.verdicts,
+            alarms: past.alarms,
+            rate_pps: past.rate_pps,
+            retries: past.retries,
         }),
     };
     Ok((wanted, manner))
 }
 
 /// `--dry-run`: what would be sent to whom.
-fn print_plan(prepared: &Prepared, manner: &Manner) {
+fn print_plan(prepared: &Prepared, manner: &Manner) -> Result<(), Failure> {
+    let mut lines = Lines::new();
     let job = &prepared.job;
     let permit = &prepared.permit;
     let order = job.plan.order.clone();
     let transports = u64::from(manner.tcp) + u64::from(manner.udp);
-    terminal::print_line(&format!(
+    lines.add(&format!(
         "would ask {} address and port pairs, {} endpoints, at most {} packets/s, seed {}",
         order.remaining(),
         order.remaining() * transports,
         job.plan.rate_pps,
         job.run.seed
-    ));
+    ))?;
     if manner.tcp {
-        terminal::print_line(
+        lines.add(
             "tcp: one connection attempt, repeated to what stays silent; to what accepts: version, \
              get of a random key, stats, stats settings, stats items, stats conns, mn; binary \
              version, SASL list, noop, stat; a TLS hello",
-        );
+        )?;
     }
     if manner.udp {
-        terminal::print_line(
+        lines.add(
             "udp: one 17-byte `version` datagram, repeated to what stays silent; to what answers: \
              stats, stats settings",
-        );
+        )?;
     }
     for entry in permit.entries_used() {
-        terminal::print_line(&format!(
+        lines.add(&format!(
             "in scope by {}: {} ({})",
             entry.source, entry.network, entry.owner
-        ));
+        ))?;
     }
-    print_pairs(permit, order);
-}
-
-fn print_pairs(permit: &Permit, order: Order) {
     for (_, index) in order {
         let pair = permit.pair(index);
         let endpoint = pair.endpoint(model::Transport::Tcp);
-        terminal::print_line(&endpoint.host_and_port());
+        if !lines.add(&endpoint.host_and_port())? {
+            break;
+        }
     }
+    lines.finish()
 }

@@ -9,7 +9,7 @@ use crate::commands::job::{Wanted, parse_targets, select};
 use crate::configuration::{parse_scope, read, read_scope, user_scope_path};
 use crate::exit::{Exit, Failure};
 use crate::flags::{ScopeAction, ScopeFlags};
-use crate::terminal;
+use crate::terminal::{self, Lines};
 
 /// `memsweep scope`.
 pub(crate) fn scope(flags: ScopeFlags) -> Result<Exit, Failure> {
@@ -33,17 +33,19 @@ fn file_to_write(flags: &ScopeFlags) -> Result<PathBuf, Failure> {
 
 fn list(named: Option<&Path>) -> Result<Exit, Failure> {
     let scope = read_scope(named)?;
+    let mut lines = Lines::new();
     for entry in scope.entries() {
         let until = entry
             .until
             .map(|until| format!(" until {until}"))
             .unwrap_or_default();
         let owner = report::escape_for_terminal(&entry.owner);
-        terminal::print_line(&format!(
+        lines.add(&format!(
             "{}  {owner}{until}  ({})",
             entry.network, entry.source
-        ));
+        ))?;
     }
+    lines.finish()?;
     if scope.entries().is_empty() {
         terminal::say(
             "memsweep: no entry yet; loopback, link-local and private networks need none. \
@@ -81,7 +83,7 @@ fn add(path: &Path, network: &str, owner: &str, until: Option<&str>) -> Result<E
     }
     tables.push(table);
     write(path, &document.to_string())?;
-    terminal::print_line(&format!("{network} added to {source}"));
+    print(&format!("{network} added to {source}"))?;
     Ok(Exit::Done)
 }
 
@@ -107,13 +109,14 @@ fn remove(path: &Path, network: &str) -> Result<Exit, Failure> {
         return Err(Failure::usage(format!("{network} is not in {source}")));
     }
     write(path, &document.to_string())?;
-    terminal::print_line(&format!("{network} removed from {source}"));
+    print(&format!("{network} removed from {source}"))?;
     Ok(Exit::Done)
 }
 
 fn check(named: Option<&Path>, typed: &[String]) -> Result<Exit, Failure> {
     let scope: Scope = read_scope(named)?;
     let mut refused = None;
+    let mut lines = Lines::new();
     for text in typed {
         let targets = parse_targets(std::slice::from_ref(text), &[])?;
         let wanted = Wanted {
@@ -124,29 +127,36 @@ fn check(named: Option<&Path>, typed: &[String]) -> Result<Exit, Failure> {
         let selection = select(&wanted, &|_| None)?;
         match scope.permit(selection) {
             Ok(permit) if permit.entries_used().is_empty() => {
-                terminal::print_line(&format!("{text}: may be scanned (private network)"));
+                lines.add(&format!("{text}: may be scanned (private network)"))?;
             }
             Ok(permit) => {
                 for entry in permit.entries_used() {
-                    terminal::print_line(&format!(
+                    lines.add(&format!(
                         "{text}: may be scanned, by {} ({}, {})",
                         entry.network,
                         report::escape_for_terminal(&entry.owner),
                         entry.source
-                    ));
+                    ))?;
                 }
             }
             Err(error) => {
-                terminal::print_line(&format!("{text}: {error}"));
+                lines.add(&format!("{text}: {error}"))?;
                 refused = Some(());
             }
         }
     }
+    lines.finish()?;
     Ok(if refused.is_some() {
         Exit::Usage
     } else {
         Exit::Done
     })
+}
+
+fn print(line: &str) -> Result<(), Failure> {
+    let mut lines = Lines::new();
+    lines.add(line)?;
+    lines.finish()
 }
 
 fn parse_document(text: &str, source: &str) -> Result<DocumentMut, Failure> {
@@ -155,10 +165,15 @@ fn parse_document(text: &str, source: &str) -> Result<DocumentMut, Failure> {
     })
 }
 
-/// Writes beside the file and renames, so that a full disk leaves the old one whole.
+/// Writes beside the file and renames, so that a full disk leaves the old one whole. A file that
+/// is there keeps its permissions; of a symbolic link, what it leads to is written.
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let failed =
         |error: std::io::Error| Failure::usage(format!("cannot write {}: {error}", path.display()));
+    let path = match path.canonicalize() {
+        Ok(existing) => existing,
+        Err(_) => path.to_owned(),
+    };
     if let Some(folder) = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -169,5 +184,29 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     beside.push(".new");
     let beside = PathBuf::from(beside);
     std::fs::write(&beside, text).map_err(failed)?;
-    std::fs::rename(&beside, path).map_err(failed)
+    if let Ok(metadata) = path.metadata() {
+        std::fs::set_permissions(&beside, metadata.permissions()).map_err(failed)?;
+    }
+    std::fs::rename(&beside, &path).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_linked_scope_file_stays_a_link_and_keeps_its_permissions() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&file, "old").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write(&link, "new").unwrap();
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
+    }
 }

@@ -13,7 +13,7 @@ use engine::tool::{
 };
 use model::{Address, KeyRow, StatsTable};
 use report::tool::{KeySummary, ToolFormat, ToolOptions, View};
-use sockets::{Security, TlsOptions};
+use sockets::{LinkError, Security, TlsOptions};
 use targets::{Hosts, Permit, SelectionBuilder, parse_target};
 use wire::{Channel, Credentials};
 
@@ -61,7 +61,24 @@ pub(crate) fn tool(flags: ToolFlags) -> Result<Exit, Failure> {
 
 /// What a server said is in some errors, so they are escaped like everything it says.
 fn said(error: &ToolError) -> String {
-    report::escape_for_terminal(&error.to_string())
+    let cure = match error {
+        ToolError::Link(LinkError::Tls(why)) => tls_cure(why),
+        _ => "",
+    };
+    report::escape_for_terminal(&format!("{error}{cure}"))
+}
+
+/// The option that is missing, where the TLS library's words tell.
+fn tls_cure(why: &str) -> &'static str {
+    if why.contains("UnknownIssuer") {
+        "; name the issuer's certificate with --ca"
+    } else if why.contains("not valid for name") {
+        "; give the certificate's name with --server-name"
+    } else if why.contains("CertificateRequired") {
+        "; the server demands your certificate: give --cert and --key"
+    } else {
+        ""
+    }
 }
 
 fn tool_options(flags: &ToolFlags) -> Result<ToolOptions, Failure> {
@@ -448,7 +465,9 @@ fn dump_values(server: &Server, permit: &Permit, flags: &ToolFlags) -> Result<Ex
     if show_progress {
         let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
     }
-    if result.is_err() {
+    // A wrong word of the user's, before anything came, needs no mark.
+    let is_begun = |error: &ToolError| tally.listed > 0 || !error.is_usage();
+    if result.as_ref().is_err_and(is_begun) {
         // No server takes this line, and whoever reads the file sees where it ends.
         let line_end = if tally.listed > 0 && !flags.keys_only {
             "\r\n"
@@ -465,8 +484,14 @@ fn dump_values(server: &Server, permit: &Permit, flags: &ToolFlags) -> Result<Ex
     journal.end(&tally, result.is_ok())?;
     result?;
     if !flags.quiet {
+        let unlisted = match tally.unlisted {
+            0 => String::new(),
+            unlisted => format!(
+                ", counted by the server and not listed (expired, or moved just then): {unlisted}"
+            ),
+        };
         terminal::say(&format!(
-            "memsweep: {} keys written, {} gone meanwhile, {} bytes of values",
+            "memsweep: keys written: {}, gone meanwhile: {}, bytes of values: {}{unlisted}",
             tally.written, tally.gone, tally.value_bytes
         ));
     }

@@ -1,11 +1,12 @@
 //! `verify`: ask again about what a run found. Is it closed now?
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use interview::Depth;
-use model::{Hostname, Transport, Verdict};
+use model::{Address, Hostname, Transport, Verdict};
 use report::Style;
-use targets::{Shard, Target, parse_ports, parse_target};
+use targets::{Hosts, Shard, Target, parse_ports, parse_target};
 
 use crate::commands::job::{Manner, Wanted, prepare, run};
 use crate::commands::past::read_past_run;
@@ -17,13 +18,14 @@ use crate::terminal;
 pub(crate) fn verify(flags: VerifyFlags) -> Result<Exit, Failure> {
     let ports = parse_ports(&flags.ports).map_err(Failure::usage)?;
     let mut targets: Vec<Target> = Vec::new();
-    let mut names: Vec<(model::Address, Hostname)> = Vec::new();
+    let mut typed: HashSet<String> = HashSet::new();
+    let mut names: HashMap<Address, Hostname> = HashMap::new();
     let mut files = 0;
     for subject in &flags.subjects {
         let path = Path::new(subject);
         if path.is_file() {
             files += 1;
-            add_found(path, &mut targets, &mut names)?;
+            add_found(path, &mut targets, &mut typed, &mut names)?;
         } else if path.extension().is_some_and(|word| word == "ndjson") {
             // It would be looked up as a host name, and the answer would help nobody.
             return Err(Failure::usage(format!("{subject}: no such file")));
@@ -58,14 +60,9 @@ pub(crate) fn verify(flags: VerifyFlags) -> Result<Exit, Failure> {
         shard: Shard::ALL,
         resume: None,
     };
-    let lookup = |address: &model::Address| {
-        names
-            .iter()
-            .find(|(known, _)| known == address)
-            .map(|(_, name)| name.clone())
-    };
+    let lookup = |address: &Address| names.get(address).cloned();
     let prepared = prepare(&wanted, &manner, &flags.pace, &flags.judging, &lookup)?;
-    run(&prepared, manner.style, &flags.output, None)
+    Ok(run(&prepared, manner.style, &flags.output, None)?.exit())
 }
 
 /// Takes the exposed endpoints of a run, each address and port once: both transports are asked,
@@ -73,7 +70,8 @@ pub(crate) fn verify(flags: VerifyFlags) -> Result<Exit, Failure> {
 fn add_found(
     path: &Path,
     targets: &mut Vec<Target>,
-    names: &mut Vec<(model::Address, Hostname)>,
+    known: &mut HashSet<String>,
+    names: &mut HashMap<Address, Hostname>,
 ) -> Result<(), Failure> {
     let past = read_past_run(path)?;
     for endpoint in past
@@ -88,14 +86,26 @@ fn add_found(
             }
             Transport::Tcp | Transport::Udp => format!("{}:{}", endpoint.address, endpoint.port),
         };
-        if targets.iter().any(|target| target.typed == typed) {
+        if !known.insert(typed.clone()) {
             continue;
         }
         let target = parse_target(&typed)
             .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-        if let (Some(name), targets::Hosts::Address(address)) = (&endpoint.hostname, &target.hosts)
-        {
-            names.push((address.clone(), name.as_str().into()));
+        match (&target.hosts, &endpoint.hostname) {
+            (Hosts::Address(address), Some(name)) => {
+                names
+                    .entry(address.clone())
+                    .or_insert_with(|| name.as_str().into());
+            }
+            (Hosts::Address(_) | Hosts::Unix(_), _) => {}
+            // A run writes addresses; a file that says `local` or a network is no run's.
+            (Hosts::Ranges(_) | Hosts::Name(_) | Hosts::Local, _) => {
+                return Err(Failure::usage(format!(
+                    "{}: {:?} is no address of an endpoint",
+                    path.display(),
+                    endpoint.address
+                )));
+            }
         }
         targets.push(target);
     }

@@ -193,10 +193,6 @@ fn flags_that_mean_nothing() {
             "'warp' for '--engine",
         ),
         (
-            &["scan", "SERVER", "--tcp", "--udp"],
-            "'--tcp' cannot be used with '--udp'",
-        ),
-        (
             &["scan", "SERVER", "--resume", "x"],
             "cannot be used with '--resume",
         ),
@@ -222,6 +218,17 @@ fn outputs_that_cannot_be() {
         (
             &["scan", "SERVER", "-o", "ndjson", "-o", "json"],
             "-o json: stdout is taken by another output",
+        ),
+        (
+            &[
+                "scan",
+                "SERVER",
+                "-o",
+                "ndjson=/dev/null",
+                "-o",
+                "json=/dev/null",
+            ],
+            "-o json=/dev/null: /dev/null is taken by another output",
         ),
         (
             &["scan", "SERVER", "-o", "text", "-o", "ndjson=-"],

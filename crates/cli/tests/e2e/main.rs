@@ -8,6 +8,7 @@ mod certificate;
 mod program;
 mod records;
 mod servers;
+mod tool_ground;
 
 mod hostile;
 mod input;
@@ -15,5 +16,10 @@ mod middlebox;
 mod real;
 mod running;
 mod safety;
+mod tool;
+mod tool_beside;
+mod tool_credentials;
+mod tool_dump;
+mod tool_hostile;
 mod transcripts;
 mod verdicts;

@@ -604,3 +604,58 @@ fn a_refused_run_leaves_old_results_alone() {
     assert_eq!(run.code, Some(2));
     assert_eq!(fs::read_to_string(&path).unwrap(), "an earlier run\n");
 }
+
+/// A file that cannot be written hides neither what is exposed nor that the other report is whole.
+#[test]
+fn an_output_that_fails_is_said_and_the_others_go_on() {
+    let (address, _server) = host(TCP, Genuine::new(GenuineConfig::new("1.6.18")));
+    let target = address.to_string();
+    let scan = ["scan", &target, "--tcp", "--udp", "-o", "ndjson=/dev/full"];
+    let run = memsweep(&[&scan[..], &["-o", "ndjson"]].concat());
+    assert!(
+        run.stderr.contains("memsweep: /dev/full: No space left"),
+        "{run:?}"
+    );
+    let records = run.records_with_code(1);
+    assert_eq!(records.summary()["verdicts"]["exposed"], 1);
+    let alone = memsweep(&scan);
+    assert_eq!(alone.code, Some(3), "{alone:?}");
+
+    let network = closed_network(9);
+    let plan = ["scan", &network, "--dry-run"];
+    let mut command = program(&plan);
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = command.stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+}
+
+/// A reader of stdout that leaves takes no file with it, and a terminal that is closed is an
+/// interruption like Ctrl-C.
+#[test]
+fn a_file_goes_on_without_stdout_until_the_terminal_closes() {
+    let files = Files::new();
+    let (network, output) = (closed_network(10), files.output("run"));
+    let command = program(&[
+        "scan",
+        &network,
+        "--all",
+        "--rate",
+        "200",
+        "-p",
+        CLOSED_PORT,
+        "-o",
+        "ndjson",
+        "-o",
+        &output,
+    ]);
+    let (mut running, stdout) = Running::start_unread(command);
+    drop(stdout);
+    running.wait_for(&files.path("run"), |text| count_endpoints(text) >= 60);
+    running.signal(Signal::SIGHUP);
+    let run = running.finish();
+    assert_eq!(run.code, Some(130), "{run:?}");
+    assert_eq!(files.records("run").summary()["complete"], false);
+}

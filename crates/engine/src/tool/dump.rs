@@ -5,13 +5,14 @@
 //! server never waits for us. Values pass through in pieces: memory stays the same for one key or
 //! a hundred million, and for values of any size.
 //!
-//! The order of the output is that of the listing. A key that was listed and is gone by the time it
+//! The order of the output is that of the listing, a hundred at a time. A key that was listed and is gone by the time it
 //! is read is counted as gone, which is what caches do.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 
 use model::KeyRow;
+use sockets::LinkError;
 use wire::{KEYS_PER_GET_MAX, ReadValues, ValueDecoder, ValueEvent, add_line};
 
 use crate::tool::keys::{ListOptions, Spool, list_keys};
@@ -44,12 +45,15 @@ pub struct DumpTally {
     pub unwritable: u64,
     /// Bytes of values written.
     pub value_bytes: u64,
+    /// Keys that the server counts and the whole listing does not name: expired, or moved about
+    /// while it was made. 0 with a limit.
+    pub unlisted: u64,
     /// Why it is not the whole server, in one sentence.
     pub shortfall: Option<String>,
 }
 
 /// A request under way: the expiry of each key that was asked, for its `add` line.
-type UnderWay = HashMap<Vec<u8>, i64>;
+type UnderWay = BTreeMap<Vec<u8>, i64>;
 
 struct Pump<'a, 'b> {
     server: &'a Server,
@@ -120,6 +124,9 @@ pub fn dump(
     });
     *tally = pump.tally;
     let listed: KeyTally = result?;
+    if options.limit.is_none() {
+        tally.unlisted = listed.held.unwrap_or(0).saturating_sub(listed.listed);
+    }
     tally.shortfall = shortfall(listed, tally);
     Ok(())
 }
@@ -184,17 +191,19 @@ impl<'a> Pump<'a, '_> {
         while self.under_way.len() >= REQUESTS_UNDER_WAY {
             self.take_reply()?;
         }
-        let names: Vec<&[u8]> = batch.iter().map(|key| key.name.as_slice()).collect();
+        // A listing can name a key twice, and its value would come twice.
+        let asked: UnderWay = batch
+            .drain(..)
+            .map(|key| (key.name, key.expires_unix_s.unwrap_or(0)))
+            .collect();
+        let names: Vec<&[u8]> = asked.keys().map(Vec::as_slice).collect();
         let Some(request) = ReadValues::ascii(&names) else {
             return Err(ToolError::Denied(
                 "a key that cannot be named was asked".to_owned(),
             ));
         };
-        self.line()?.link.send(&request)?;
-        let asked = batch
-            .drain(..)
-            .map(|key| (key.name, key.expires_unix_s.unwrap_or(0)))
-            .collect();
+        let sent = self.line()?.link.send(&request);
+        sent.map_err(|why| self.broken_off(why))?;
         self.under_way.push_back(asked);
         Ok(())
     }
@@ -250,10 +259,14 @@ impl<'a> Pump<'a, '_> {
                 self.decoder.feed(&bytes);
                 Ok(())
             }
-            Err(why) => Err(ToolError::BrokenOff {
-                written: self.tally.written,
-                why,
-            }),
+            Err(why) => Err(self.broken_off(why)),
+        }
+    }
+
+    fn broken_off(&self, why: LinkError) -> ToolError {
+        ToolError::BrokenOff {
+            written: self.tally.written,
+            why,
         }
     }
 }

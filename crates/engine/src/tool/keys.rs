@@ -22,6 +22,9 @@ use crate::tool::{Session, ToolError};
 /// How often, and with which pauses, a busy crawler is asked again.
 const BUSY_TRIES: u32 = 8;
 const BUSY_PAUSE: Duration = Duration::from_millis(150);
+/// How often, and with which pauses, a list that misses keys is asked for again.
+const SETTLE_TRIES: u32 = 4;
+const SETTLE_PAUSE: Duration = Duration::from_millis(500);
 /// The quiet after which a listing that has no end of its own is taken to be over.
 const QUIET: Duration = Duration::from_millis(300);
 /// Bytes of the spool looked at at once.
@@ -71,8 +74,14 @@ pub fn list_keys(
             over: "over UDP or the binary protocol",
         });
     }
-    match metadump_patiently(session, spool) {
-        Ok(()) => read_spool(spool, options, take),
+    match metadump_settled(session, spool, options) {
+        Ok((spooled, held)) => {
+            let tally = read_spool(spool, &spooled, options, take)?;
+            Ok(KeyTally {
+                held: Some(held),
+                ..tally
+            })
+        }
         Err(ToolError::Denied(why)) => list_by_class(session, options, Some(why), take),
         Err(ToolError::Refused { said, .. }) if is_unknown_or_disabled(&said) => {
             let why = format!("the server says {said:?} to a metadump");
@@ -87,8 +96,49 @@ fn is_unknown_or_disabled(said: &str) -> bool {
     said == "ERROR" || said.contains("crawler disabled")
 }
 
+/// What a metadump put into the spool.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spooled {
+    bytes: u64,
+    keys: u64,
+}
+
+/// A key that the server moves from one queue to another while the list is made can be passed over,
+/// as happens just after many were stored. So a list that is shorter than what the server counts is
+/// asked for again, as long as it grows. Keys that expired are counted too and never listed.
+/// Returns what the last list came to, and what the server counted.
+fn metadump_settled(
+    session: &mut Session<'_>,
+    spool: &mut dyn Spool,
+    options: ListOptions,
+) -> Result<(Spooled, u64), ToolError> {
+    let mut keys_before = 0;
+    let mut tries = 0;
+    loop {
+        let spooled = metadump_patiently(session, spool)?;
+        let held = items_held(session)?;
+        tries += 1;
+        let is_enough = options.limit.is_some_and(|limit| spooled.keys >= limit);
+        let is_settled = spooled.keys >= held || (tries > 1 && spooled.keys <= keys_before);
+        if is_enough || is_settled || tries == SETTLE_TRIES {
+            return Ok((spooled, held));
+        }
+        keys_before = spooled.keys;
+        std::thread::sleep(SETTLE_PAUSE);
+    }
+}
+
+fn items_held(session: &mut Session<'_>) -> Result<u64, ToolError> {
+    let stats = session.table(Table::Stats)?;
+    let items = stats.iter().find(|(name, _)| *name == "curr_items");
+    Ok(items.and_then(|(_, value)| value.parse().ok()).unwrap_or(0))
+}
+
 /// Asks again while the server's own crawler is at work, as it often is just after a start.
-fn metadump_patiently(session: &mut Session<'_>, spool: &mut dyn Spool) -> Result<(), ToolError> {
+fn metadump_patiently(
+    session: &mut Session<'_>,
+    spool: &mut dyn Spool,
+) -> Result<Spooled, ToolError> {
     let mut tries = 0;
     loop {
         spool.seek(SeekFrom::Start(0))?;
@@ -105,7 +155,7 @@ fn metadump_patiently(session: &mut Session<'_>, spool: &mut dyn Spool) -> Resul
 }
 
 /// Drains the whole reply of a metadump at full speed.
-fn metadump_into(session: &mut Session<'_>, spool: &mut dyn Spool) -> Result<(), ToolError> {
+fn metadump_into(session: &mut Session<'_>, spool: &mut dyn Spool) -> Result<Spooled, ToolError> {
     let clearance = session.clearance(Risky::Metadump)?;
     let request = MetadumpRequest::new(clearance)
         .ok_or_else(|| ToolError::Denied("a metadump needs a clearance".to_owned()))?;
@@ -157,7 +207,12 @@ fn metadump_into(session: &mut Session<'_>, spool: &mut dyn Spool) -> Result<(),
         }
         spool.write_all(&received)?;
         match ending.feed(&received) {
-            Some(Last::End) => return Ok(()),
+            Some(Last::End) => {
+                return Ok(Spooled {
+                    bytes: spooled,
+                    keys: ending.keys,
+                });
+            }
             Some(Last::Refusal(said)) => return Err(ToolError::Refused { question, said }),
             None => {}
         }
@@ -176,6 +231,7 @@ struct Ending {
     /// The beginning of the line under way.
     start: Vec<u8>,
     lines: usize,
+    keys: u64,
 }
 
 impl Ending {
@@ -188,7 +244,11 @@ impl Ending {
             bytes = &bytes[end + 1..];
             self.lines += 1;
             let line = std::mem::take(&mut self.start);
-            if line.starts_with(b"key=") || line.trim_ascii() == b"OK" {
+            if line.starts_with(b"key=") {
+                self.keys += 1;
+                continue;
+            }
+            if line.trim_ascii() == b"OK" {
                 continue;
             }
             if line.trim_ascii() == b"END" || line.starts_with(b"VERSION ") {
@@ -211,10 +271,13 @@ impl Ending {
 
 fn read_spool(
     spool: &mut dyn Spool,
+    spooled: &Spooled,
     options: ListOptions,
     take: &mut dyn FnMut(KeyRow) -> Result<bool, ToolError>,
 ) -> Result<KeyTally, ToolError> {
     spool.seek(SeekFrom::Start(0))?;
+    // Behind it may stand the rest of an earlier, longer try.
+    let mut spool = spool.take(spooled.bytes);
     let mut decoder = MetadumpDecoder::new();
     let mut buffer = vec![0; SPOOL_READ_BYTES];
     let mut tally = KeyTally::default();
@@ -227,7 +290,6 @@ fn read_spool(
         while let Some(event) = decoder.next_event() {
             let key = match event {
                 MetadumpEvent::Key(key) => key,
-                // Behind it may stand the rest of an earlier, refused try.
                 MetadumpEvent::End => return Ok(tally),
                 _ => continue,
             };

@@ -46,6 +46,7 @@ struct Checkpoint {
     counter: u64,
     pending: Vec<Pending>,
     verdicts: VerdictCounts,
+    alarms: u64,
     /// Records that had been told by then.
     recorded: usize,
 }
@@ -88,7 +89,7 @@ impl Ground {
         let stopped = AtomicBool::new(false);
         let (mut records, mut checkpoints) = (Vec::new(), Vec::new());
         let mut summary = None;
-        let outcome = scan(
+        let (outcome, error) = scan(
             &self.job,
             &self.permit,
             &mut self.world,
@@ -104,6 +105,7 @@ impl Ground {
                         counter,
                         pending,
                         verdicts,
+                        alarms,
                         ..
                     } => {
                         let recorded = records.len();
@@ -111,14 +113,15 @@ impl Ground {
                             counter,
                             pending,
                             verdicts,
+                            alarms,
                             recorded,
                         });
                     }
                     Event::Run(_) | Event::Progress { .. } => {}
                 }
             },
-        )
-        .expect("a made-up network does not refuse to work");
+        );
+        assert!(error.is_none(), "a made-up network does not refuse to work");
         let summary = summary.expect("a scan ends with a summary");
         Told {
             records,
@@ -224,6 +227,7 @@ fn job(seed: u64, permit: &Permit) -> Job {
         fail_on: Severity::Low,
         accepted: Vec::new(),
         verdicts_before: VerdictCounts::default(),
+        alarms_before: 0,
         notes: Vec::new(),
     }
 }

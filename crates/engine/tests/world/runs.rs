@@ -1,13 +1,14 @@
 //! Runs: repeatable, to be interrupted and continued, and patient with what comes late.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
-use engine::Event;
+use engine::{Event, scan};
 use model::{Endpoint, Record, Transport, Verdict};
-use sim::world::{Inhabitant, Weather};
-use sockets::TimeoutPolicy;
-use targets::{Order, Shard};
+use sim::world::{Inhabitant, Weather, World};
+use sockets::{Network, Plan, Sink, SocketError, Tally, TimeoutPolicy};
+use targets::{Order, Permit, Shard};
 
 use crate::{Checkpoint, Ground, RATE_PPS, Told, check_once_each, counted, place_of};
 
@@ -77,6 +78,7 @@ fn continue_from(ground: &mut Ground, checkpoint: &Checkpoint) {
     ground.job.plan.order = order;
     ground.job.plan.again = checkpoint.pending.clone();
     ground.job.verdicts_before = checkpoint.verdicts;
+    ground.job.alarms_before = checkpoint.alarms;
 }
 
 /// Stops after so many records.
@@ -108,6 +110,7 @@ fn an_interrupted_run_is_continued_exactly() {
                 counter: told.summary.counter,
                 pending: told.summary.pending.clone(),
                 verdicts: told.summary.verdicts,
+                alarms: told.summary.alarms,
                 recorded: told.records.len(),
             };
             stops += usize::from(!checkpoint.pending.is_empty());
@@ -121,6 +124,9 @@ fn an_interrupted_run_is_continued_exactly() {
         told.records = records;
         check_once_each(&ground, &told);
         assert_eq!(told.summary.verdicts, counted(&told.records), "seed {seed}");
+        let alarms = told.records.iter().filter(|record| record.alarm).count() as u64;
+        assert_eq!((told.summary.alarms, told.outcome.alarms), (alarms, alarms));
+        assert!(alarms > 0, "seed {seed}");
         for record in &told.records {
             let truth = ground.truth(&record.endpoint);
             let kind = ground.inhabitants.get(&place_of(&record.endpoint));
@@ -166,6 +172,55 @@ fn a_run_that_broke_off_is_continued_from_its_checkpoint() {
         }
         assert!(rest.summary.verdicts.total() >= whole.summary.verdicts.total());
     }
+}
+
+/// A machine whose sockets stop working when the sweep is nearly done.
+struct Breaks<'a>(&'a mut World);
+
+impl Network for Breaks<'_> {
+    fn sweep(
+        &mut self,
+        plan: &Plan,
+        permit: &Permit,
+        sink: &mut dyn Sink,
+    ) -> Result<Tally, SocketError> {
+        self.0.sweep(plan, permit, sink)?;
+        Err(SocketError::System {
+            what: "epoll_wait",
+            error: std::io::ErrorKind::OutOfMemory.into(),
+        })
+    }
+}
+
+#[test]
+fn what_was_found_is_told_when_the_sockets_break() {
+    let whole = slow_ground().scan();
+    let mut ground = slow_ground();
+    let (mut records, mut summary) = (Vec::new(), None);
+    let (outcome, error) = scan(
+        &ground.job,
+        &ground.permit,
+        &mut Breaks(&mut ground.world),
+        &AtomicBool::new(false),
+        &mut |event| match event {
+            Event::Record(record) => records.push(*record),
+            Event::Summary(told) => summary = Some(*told),
+            _ => {}
+        },
+    );
+    assert!(error.is_some() && !outcome.complete && !outcome.interrupted);
+    assert_eq!(outcome.alarms, whole.outcome.alarms);
+    assert_eq!(verdicts(&records), verdicts(&whole.records));
+    let summary = summary.unwrap();
+    let last = whole.checkpoints.last().unwrap();
+    assert!(!summary.complete);
+    assert_eq!(summary.counter, last.counter);
+    assert!(
+        summary
+            .notes
+            .iter()
+            .any(|note| note.en.contains("epoll_wait"))
+    );
 }
 
 fn slow_ground() -> Ground {

@@ -3,7 +3,7 @@
 
 use model::Language::{English, Japanese};
 use model::{Address, Endpoint, Transport, Verdict, VerdictCounts};
-use report::{Format, Style, TextOptions, writer};
+use report::{Checkpoint, Format, Style, TextOptions, writer};
 use serde_json::Value;
 use unicode_width::UnicodeWidthChar;
 
@@ -230,11 +230,20 @@ fn a_checkpoint_is_a_record_of_ndjson_only() {
     for format in Format::ALL {
         let mut report = writer(format, &options(Style::Scan, English, 100));
         let mut out = Vec::new();
-        report.checkpoint("01JDA6Z9", 42, &[], &verdicts, fixture::now(), &mut out);
+        let checkpoint = Checkpoint {
+            run: "01JDA6Z9",
+            timestamp: fixture::now(),
+            counter: 42,
+            pending: &[],
+            verdicts: &verdicts,
+            alarms: 2,
+        };
+        report.checkpoint(&checkpoint, &mut out);
         if format == Format::Ndjson {
             let record: Value = serde_json::from_slice(&out).unwrap();
             assert_eq!(record["record"], "progress");
             assert_eq!(record["counter"], 42);
+            assert_eq!(record["alarms"], 2);
             assert_eq!(record["verdicts"]["silent"], 3);
             assert_eq!(record["verdicts"]["exposed"], 0);
         } else {

@@ -367,3 +367,26 @@ fn paths_of_sockets_are_compared_as_written() {
     assert!(!selection.contains(&path("/run/a"), 11211));
     assert!(!selection.contains(&path("/run/./b"), 0));
 }
+
+#[test]
+fn named_pairs_are_those_that_are_named() {
+    let ip = |text: &str| Address::from_ip(text.parse().unwrap());
+    let mut builder = SelectionBuilder::new(vec![11211, 11212]);
+    builder.add_ranges(
+        &[AddressRange::of_prefix("10.0.0.0".parse().unwrap(), 24).unwrap()],
+        None,
+    );
+    builder.add_address(ip("10.0.0.7"), None, None);
+    builder.add_address(ip("10.0.0.7"), Some(11211), None);
+    builder.add_address(ip("10.0.0.9"), Some(80), None);
+    builder.add_address(Address::Unix(std::sync::Arc::new("/a".into())), None, None);
+    let selection = builder.build().unwrap();
+    let expected: Vec<u64> = (0..selection.pairs())
+        .filter(|index| {
+            let pair = selection.pair(*index);
+            selection.is_named(&pair.address, pair.port)
+        })
+        .collect();
+    assert_eq!(expected.len(), 4);
+    assert_eq!(selection.named_pairs().collect::<Vec<_>>(), expected);
+}
