@@ -14,13 +14,8 @@ const RATE_PPS_MAX: f64 = 100_000_000.0;
 pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
     let mend =
         || format!("{text:?} is no rate; write packets a second such as 10000, 50k or 10Mbit");
-    let lower = text.trim().to_ascii_lowercase();
-    let split = lower
-        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .unwrap_or(lower.len());
-    let (number, unit) = lower.split_at(split);
-    let number: f64 = number.parse().map_err(|_| mend())?;
-    let packets = match unit {
+    let (number, unit) = number_and_unit(text).ok_or_else(mend)?;
+    let packets = match unit.as_str() {
         "" | "pps" => number,
         "k" | "kpps" => number * 1e3,
         "m" | "mpps" => number * 1e6,
@@ -40,13 +35,8 @@ pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
 /// A duration: `800ms`, `2s`, `1.5s`, `5m`, `1h`; a bare number is seconds.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let mend = || format!("{text:?} is no duration; write it such as 800ms, 2s, 5m or 1h");
-    let lower = text.trim().to_ascii_lowercase();
-    let split = lower
-        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .unwrap_or(lower.len());
-    let (number, unit) = lower.split_at(split);
-    let number: f64 = number.parse().map_err(|_| mend())?;
-    let seconds = match unit {
+    let (number, unit) = number_and_unit(text).ok_or_else(mend)?;
+    let seconds = match unit.as_str() {
         "ms" => number / 1e3,
         "" | "s" => number,
         "m" | "min" => number * 60.0,
@@ -60,6 +50,16 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         ));
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+/// A number and the word behind it, in lower case.
+fn number_and_unit(text: &str) -> Option<(f64, String)> {
+    let lower = text.trim().to_ascii_lowercase();
+    let split = lower
+        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .unwrap_or(lower.len());
+    let (number, unit) = lower.split_at(split);
+    Some((number.parse().ok()?, unit.to_owned()))
 }
 
 /// Today, in UTC, for entries with an end date.

@@ -272,8 +272,6 @@ pub enum Anomaly {
         /// How many were read.
         count: u64,
     },
-    /// Separate connections reach separate servers (a load balancer), each consistent in itself.
-    SeveralServers,
     /// Anything else, in words.
     Other(String),
 }

@@ -96,10 +96,6 @@ pub(crate) fn anomaly(anomaly: &Anomaly) -> Text {
             ),
             format!("1 要求に対し {count} データグラムで読み取りを中止"),
         ),
-        Anomaly::SeveralServers => Text::new(
-            "separate connections reach separate servers, as behind a load balancer",
-            "接続ごとに別のサーバへ到達（ロードバランサ配下とみられる）",
-        ),
         Anomaly::Other(words) => Text::same(words),
     }
 }

@@ -69,6 +69,8 @@ pub(crate) struct Acceptance<Waiting, Held> {
     /// Refusals seen since the first acceptance.
     refused: u64,
     pub(crate) waiting: VecDeque<Waiting>,
+    /// Whether the neighbourhood stands in the queue of those with waiting connections.
+    pub(crate) queued: bool,
     /// Results of strangers who are alike, kept back until it is known whether one box answers for
     /// all of them.
     pub(crate) held: Vec<Held>,
@@ -85,6 +87,7 @@ impl<Waiting, Held> Default for Acceptance<Waiting, Held> {
             apart: 0,
             refused: 0,
             waiting: VecDeque::new(),
+            queued: false,
             held: Vec::new(),
         }
     }

@@ -365,7 +365,7 @@ impl Reactor<'_> {
         acceptance.accepted += 1;
         acceptance.waiting.push_back(waiting);
         self.waiting_streams += 1;
-        self.waiting_places.push_back(place);
+        self.queue_place(place);
     }
 }
 

@@ -105,7 +105,21 @@ impl Reactor<'_> {
         }
     }
 
+    /// Puts a neighbourhood with waiting connections into the queue, where it stands once.
+    pub(crate) fn queue_place(&mut self, place: Neighbourhood) {
+        if let Some(acceptance) = self.neighbourhoods.get_mut(&place)
+            && !acceptance.queued
+            && !acceptance.waiting.is_empty()
+        {
+            acceptance.queued = true;
+            self.waiting_places.push_back(place);
+        }
+    }
+
     fn begin_waiting_streams_of(&mut self, place: Neighbourhood) {
+        if let Some(acceptance) = self.neighbourhoods.get_mut(&place) {
+            acceptance.queued = false;
+        }
         while self.stream_talks.len() < self.shares.stream_talks {
             let depth = self.depth();
             let Some(acceptance) = self.neighbourhoods.get_mut(&place) else {
@@ -129,7 +143,7 @@ impl Reactor<'_> {
             let depth = if sample { Depth::Sample } else { depth };
             self.begin_stream_talk(waiting, Some(place), depth);
         }
-        self.waiting_places.push_back(place);
+        self.queue_place(place);
     }
 
     pub(crate) fn begin_stream_talk(
@@ -492,9 +506,7 @@ impl Reactor<'_> {
                 acceptance.talking -= 1;
                 alike = acceptance.talk_ended(stranger.as_ref());
             }
-            if !acceptance.waiting.is_empty() {
-                self.waiting_places.push_back(place);
-            }
+            self.queue_place(place);
             if alike && !talk.target.is_named() {
                 self.hold(place, talk.target, talk.counter, evidence);
                 return;

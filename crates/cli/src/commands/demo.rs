@@ -31,7 +31,6 @@ pub(crate) fn demo(flags: DemoFlags) -> Result<Exit, Failure> {
         udp: true,
         all: true,
         depth: Depth::Scan,
-        style: Style::Demo,
         seed: Some(flags.seed),
         shard: Shard::ALL,
         resume: None,
@@ -55,7 +54,7 @@ pub(crate) fn demo(flags: DemoFlags) -> Result<Exit, Failure> {
             .map(|name| name.as_str().into())
     };
     let prepared = prepare(&wanted, &manner, &pace, &judging, &lookup)?;
-    let ended = run(&prepared, manner.style, &flags.output, None)?;
+    let ended = run(&prepared, Style::Demo, &flags.output, None)?;
     match ended.exit() {
         Exit::Interrupted => Ok(Exit::Interrupted),
         _ if ended.broken => Ok(Exit::Unfinished),

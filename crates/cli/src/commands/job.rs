@@ -47,7 +47,6 @@ pub(crate) struct Manner {
     pub(crate) udp: bool,
     pub(crate) all: bool,
     pub(crate) depth: Depth,
-    pub(crate) style: Style,
     pub(crate) seed: Option<u64>,
     pub(crate) shard: Shard,
     pub(crate) resume: Option<Resumption>,

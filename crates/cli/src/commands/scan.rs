@@ -22,8 +22,8 @@ pub(crate) fn check(flags: ScanFlags) -> Result<Exit, Failure> {
 
 fn sweep(flags: ScanFlags, depth: Depth, style: Style) -> Result<Exit, Failure> {
     let (wanted, manner) = match &flags.resume {
-        Some(_) => resumed(&flags, depth, style)?,
-        None => typed(&flags, depth, style)?,
+        Some(_) => resumed(&flags, depth)?,
+        None => typed(&flags, depth)?,
     };
     let prepared = prepare(&wanted, &manner, &flags.pace, &flags.judging, &|_| None)?;
     if flags.dry_run {
@@ -34,7 +34,7 @@ fn sweep(flags: ScanFlags, depth: Depth, style: Style) -> Result<Exit, Failure> 
     Ok(ended.exit())
 }
 
-fn typed(flags: &ScanFlags, depth: Depth, style: Style) -> Result<(Wanted, Manner), Failure> {
+fn typed(flags: &ScanFlags, depth: Depth) -> Result<(Wanted, Manner), Failure> {
     let targets = parse_targets(&flags.targets, &flags.input)?;
     if targets.is_empty() {
         return Err(Failure::usage(
@@ -52,7 +52,6 @@ fn typed(flags: &ScanFlags, depth: Depth, style: Style) -> Result<(Wanted, Manne
         udp: flags.udp || !flags.tcp,
         all: flags.all,
         depth,
-        style,
         seed: flags.seed,
         shard: parse_shard(&flags.shard).map_err(Failure::usage)?,
         resume: None,
@@ -61,9 +60,9 @@ fn typed(flags: &ScanFlags, depth: Depth, style: Style) -> Result<(Wanted, Manne
 }
 
 /// Targets, order and transports of a resumed run are those of the run that it continues.
-fn resumed(flags: &ScanFlags, depth: Depth, style: Style) -> Result<(Wanted, Manner), Failure> {
+fn resumed(flags: &ScanFlags, depth: Depth) -> Result<(Wanted, Manner), Failure> {
     let Some(path) = &flags.resume else {
-        return typed(flags, depth, style);
+        return typed(flags, depth);
     };
     let past = read_past_run(path)?;
     if past.complete || (past.counter >= past.pairs && past.pending.is_empty()) {
@@ -89,7 +88,6 @@ fn resumed(flags: &ScanFlags, depth: Depth, style: Style) -> Result<(Wanted, Man
         udp: past.udp,
         all: flags.all,
         depth,
-        style,
         seed: Some(past.seed),
         shard: Shard {
             index: past.shard.0,

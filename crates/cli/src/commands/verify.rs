@@ -55,14 +55,13 @@ pub(crate) fn verify(flags: VerifyFlags) -> Result<Exit, Failure> {
         udp: true,
         all: true,
         depth: Depth::Scan,
-        style: Style::Verify,
         seed: None,
         shard: Shard::ALL,
         resume: None,
     };
     let lookup = |address: &Address| names.get(address).cloned();
     let prepared = prepare(&wanted, &manner, &flags.pace, &flags.judging, &lookup)?;
-    Ok(run(&prepared, manner.style, &flags.output, None)?.exit())
+    Ok(run(&prepared, Style::Verify, &flags.output, None)?.exit())
 }
 
 /// Takes the exposed endpoints of a run, each address and port once: both transports are asked,
