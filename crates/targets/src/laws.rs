@@ -185,8 +185,14 @@ proptest! {
 
     #[test]
     fn whatever_is_typed_is_answered_in_one_line(
-        text in prop_oneof![".*", "[0-9a-fx.:*,/%\\[\\]-]{0,40}", "[0-9.,-]{1,20}(/[0-9]{0,3})?(:[0-9]{0,6})?"]
+        text in prop_oneof![".*", "[0-9.:/,\\[\\] \\x7f\\x1b\n-]{1,12}", "[0-9a-fx.:*,/%\\[\\]-]{0,40}", "[0-9.,-]{1,20}(/[0-9]{0,3})?(:[0-9]{0,6})?"]
     ) {
+        let is_one_line = |error: TargetError| -> Result<(), TestCaseError> {
+            let line = error.to_string();
+            prop_assert!(!line.chars().any(char::is_control), "{:?}", line);
+            prop_assert!(line.chars().count() < 1_200, "{}", line);
+            Ok(())
+        };
         match parse_target(&text) {
             Ok(target) => {
                 prop_assert_eq!(&target.typed, &text);
@@ -200,15 +206,18 @@ proptest! {
                     prop_assert!(ranges.iter().all(|range| is_digits(&range.first)));
                 }
             }
-            Err(error) => {
-                let line = error.to_string();
-                prop_assert!(!line.chars().any(char::is_control), "{:?}", line);
-                prop_assert!(line.chars().count() < 1_200, "{}", line);
-            }
+            Err(error) => is_one_line(error)?,
+        }
+        let refusals = [
+            parse_ports(&text).err(),
+            parse_shard(&text).err(),
+            parse_target_lines(&text, "-").err(),
+        ];
+        for error in refusals.into_iter().flatten() {
+            is_one_line(error)?;
         }
         // Neither may these fail in another way than by an error.
-        let _ = (parse_ports(&text), parse_shard(&text), Network::parse(&text), Day::parse(&text));
-        let _ = parse_target_lines(&text, "-");
+        let _ = (Network::parse(&text), Day::parse(&text));
     }
 
     #[test]

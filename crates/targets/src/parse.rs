@@ -116,9 +116,19 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What was typed is repeated here, and a message is one line whatever was typed; a mend
+        // that would have to be escaped is none.
+        for character in self.what.chars() {
+            match character.is_control() {
+                true => write!(formatter, "{}", character.escape_debug())?,
+                false => write!(formatter, "{character}")?,
+            }
+        }
         match &self.instead {
-            Some(instead) => write!(formatter, "{}; write {instead}", self.what),
-            None => formatter.write_str(&self.what),
+            Some(instead) if !instead.contains(char::is_control) => {
+                write!(formatter, "; write {instead}")
+            }
+            _ => Ok(()),
         }
     }
 }
