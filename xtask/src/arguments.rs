@@ -4,23 +4,31 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use crate::bench::{self, BENCHMARKS};
+use crate::bench::{self, BENCHMARKS, ROWS};
+use crate::bpf;
 use crate::ci::STEPS;
 
 /// The help text.
 pub(crate) const USAGE: &str = "\
 Usage: cargo xtask test [--only STEP] [--no-install]
        cargo xtask tidy
+       cargo xtask bpf [--check]
        cargo xtask bench NAME|all [--skip-slow-peers]
+       cargo xtask bench sweep [--only ROW] [--rounds N] [--skip-slow-peers]
        cargo xtask picture
 
-test   everything CI does, in this order: install, fmt, clippy, tidy, build, test
+test   everything CI does, in this order: install, fmt, clippy, tidy, bpf, build, test
          --only STEP    just this step
          --no-install   leave the system's packages alone
 tidy   the house rules: rooms and edges, banned words, licences, text files
+bpf    makes the programs that run in the kernel anew from crates/frames/bpf
+         --check        only says whether they are what the recipe makes
 bench  speed, memory and exactness, on loopback in a namespace of its own; figures on stdout
-         NAME: startup, one-server, precision, pace, sixtyfive-thousand, silent-udp, dump
+         NAME: startup, one-server, precision, pace, sixtyfive-thousand, silent-udp, dump, sweep
+         all: without sweep, which takes root, zmap, masscan, nmap and half an hour
          --skip-slow-peers   leave out nmap where it takes minutes
+         --only ROW          just this row: rate, recall, servers, pace, memory, nmap
+         --rounds N          how often a row is measured (5)
 picture  the picture of README, from what `memsweep demo` really prints";
 
 /// What to do.
@@ -32,6 +40,8 @@ pub(crate) enum Errand {
     Test(Options),
     /// Check the house rules.
     Tidy,
+    /// Make the programs that run in the kernel, or check them.
+    Bpf(bpf::Task),
     /// Measure.
     Bench(bench::Options),
     /// Draw the picture of README.
@@ -58,6 +68,9 @@ pub(crate) fn parse(typed: &[String]) -> Result<Errand> {
         ("help" | "--help" | "-h", _) => Ok(Errand::Help),
         ("tidy", []) => Ok(Errand::Tidy),
         ("tidy", [extra, ..]) => bail!("tidy takes no argument, but got `{extra}`"),
+        ("bpf", []) => Ok(Errand::Bpf(bpf::Task::Make)),
+        ("bpf", [option]) if option == "--check" => Ok(Errand::Bpf(bpf::Task::Check)),
+        ("bpf", [extra, ..]) => bail!("bpf takes nothing but --check, but got `{extra}`"),
         ("picture", []) => Ok(Errand::Picture),
         ("test", options) => parse_options(options).map(Errand::Test),
         ("bench", options) => parse_bench_options(options).map(Errand::Bench),
@@ -94,10 +107,22 @@ fn parse_options(typed: &[String]) -> Result<Options> {
 }
 
 fn parse_bench_options(typed: &[String]) -> Result<bench::Options> {
-    let (mut name, mut skip_slow_peers) = (None, false);
-    for word in typed {
+    let (mut name, mut row, mut rounds, mut skip_slow_peers) = (None, None, None, false);
+    let mut words = typed.iter();
+    while let Some(word) = words.next() {
         match word.as_str() {
             "--skip-slow-peers" => skip_slow_peers = true,
+            "--only" => match words.next() {
+                None => bail!("--only needs the name of a row"),
+                Some(name) if ROWS.iter().any(|known| known.name == name) => {
+                    row = Some(name.clone());
+                }
+                Some(name) => bail!("no row is called `{name}`"),
+            },
+            "--rounds" => match words.next().map(|number| number.parse()) {
+                Some(Ok(number)) if number > 0 => rounds = Some(number),
+                _ => bail!("--rounds needs a number above 0"),
+            },
             option if option.starts_with('-') => bail!("bench has no option `{option}`"),
             extra if name.is_some() => bail!("bench takes one name, but got `{extra}` too"),
             _ => name = Some(word.clone()),
@@ -109,9 +134,14 @@ fn parse_bench_options(typed: &[String]) -> Result<bench::Options> {
         Some(name) if BENCHMARKS.iter().any(|known| known.name == name) => Some(name),
         Some(name) => bail!("no benchmark is called `{name}`"),
     };
+    if (row.is_some() || rounds.is_some()) && only.as_deref() != Some("sweep") {
+        bail!("--only and --rounds are of `bench sweep`");
+    }
     Ok(bench::Options {
         only,
         skip_slow_peers,
+        row,
+        rounds,
     })
 }
 
@@ -130,6 +160,8 @@ mod tests {
         check("", Ok(Errand::Help));
         check("--help", Ok(Errand::Help));
         check("tidy", Ok(Errand::Tidy));
+        check("bpf", Ok(Errand::Bpf(bpf::Task::Make)));
+        check("bpf --check", Ok(Errand::Bpf(bpf::Task::Check)));
         check("test", Ok(Errand::Test(Options::default())));
         let only = Some("clippy".to_owned());
         check(
@@ -146,6 +178,8 @@ mod tests {
         let options = |only: Option<&str>, skip_slow_peers| bench::Options {
             only: only.map(str::to_owned),
             skip_slow_peers,
+            row: None,
+            rounds: None,
         };
         check("bench all", Ok(Errand::Bench(options(None, false))));
         check(
@@ -158,6 +192,24 @@ mod tests {
                 "target/memsweep".into(),
                 options(None, false),
             )),
+        );
+        check(
+            "bench sweep --rounds 1 --only recall",
+            Ok(Errand::Bench(bench::Options {
+                row: Some("recall".to_owned()),
+                rounds: Some(1),
+                ..options(Some("sweep"), false)
+            })),
+        );
+        check("bench sweep --only", Err("--only needs the name of a row"));
+        check("bench sweep --only lunch", Err("no row is called `lunch`"));
+        check(
+            "bench sweep --rounds 0",
+            Err("--rounds needs a number above 0"),
+        );
+        check(
+            "bench pace --rounds 3",
+            Err("--only and --rounds are of `bench sweep`"),
         );
         check(
             "bench",
@@ -174,6 +226,7 @@ mod tests {
     #[test]
     fn nonsense_is_named() {
         check("tidy up", Err("tidy takes no argument, but got `up`"));
+        check("bpf up", Err("bpf takes nothing but --check, but got `up`"));
         check("dance", Err("no errand is called `dance`"));
         check("test --only", Err("--only needs the name of a step"));
         check("test --only lunch", Err("no step is called `lunch`"));
@@ -189,6 +242,8 @@ mod tests {
         let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
         assert!(USAGE.contains(&names.join(", ")));
         let names: Vec<&str> = BENCHMARKS.iter().map(|benchmark| benchmark.name).collect();
+        assert!(USAGE.contains(&names.join(", ")));
+        let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
         assert!(USAGE.contains(&names.join(", ")));
     }
 }

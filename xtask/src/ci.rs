@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::arguments::Options;
 use crate::ground::{self, Ground};
-use crate::{packages, tidy};
+use crate::{bpf, packages, tidy};
 
 /// One step of CI.
 pub(crate) struct Step {
@@ -25,7 +25,7 @@ enum Outcome {
 }
 
 /// The steps, cheap ones first, so that a slip is told of early.
-pub(crate) const STEPS: [Step; 6] = [
+pub(crate) const STEPS: [Step; 7] = [
     Step {
         name: "install",
         about: "system packages the tests need",
@@ -45,6 +45,11 @@ pub(crate) const STEPS: [Step; 6] = [
         name: "tidy",
         about: "the house rules",
         action: check_house_rules,
+    },
+    Step {
+        name: "bpf",
+        about: "the programs for the kernel are what their recipe makes",
+        action: check_programs,
     },
     Step {
         name: "build",
@@ -121,6 +126,11 @@ fn check_house_rules(ground: &Ground) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+fn check_programs(ground: &Ground) -> Result<Outcome> {
+    bpf::run(ground, bpf::Task::Check)?;
+    Ok(Outcome::Done)
+}
+
 fn build(ground: &Ground) -> Result<Outcome> {
     // Before the tests, because those that run the program as users do take this binary.
     cargo(ground, &["build", "--release", "--locked"])
@@ -151,12 +161,18 @@ mod tests {
     #[test]
     fn options_choose_the_steps() {
         let all = Options::default();
-        check(&all, &["install", "fmt", "clippy", "tidy", "build", "test"]);
+        check(
+            &all,
+            &["install", "fmt", "clippy", "tidy", "bpf", "build", "test"],
+        );
         let no_install = Options {
             only: None,
             no_install: true,
         };
-        check(&no_install, &["fmt", "clippy", "tidy", "build", "test"]);
+        check(
+            &no_install,
+            &["fmt", "clippy", "tidy", "bpf", "build", "test"],
+        );
         let only = Options {
             only: Some("tidy".to_owned()),
             no_install: true,

@@ -7,6 +7,7 @@
 
 mod arguments;
 mod bench;
+mod bpf;
 mod ci;
 mod ground;
 mod packages;
@@ -49,6 +50,7 @@ fn run(errand: &Errand) -> Result<()> {
         }
         Errand::Test(options) => ci::run(&Ground::find()?, options),
         Errand::Picture => picture::run(&Ground::find()?),
+        Errand::Bpf(task) => bpf::run(&Ground::find()?, *task),
         Errand::Tidy => tidy::run(&Ground::find()?),
         Errand::Bench(options) => bench::run(&Ground::find()?, options),
         Errand::BenchInside(memsweep, options) => {

@@ -17,8 +17,14 @@ struct Package {
 }
 
 /// Everything that tests run besides our own binary.
-const PACKAGES: [Package; 7] = [
+const PACKAGES: [Package; 11] = [
+    tool("clang-14", "the compiler of the programs for the kernel"),
+    tool(
+        "ethtool",
+        "the lab's cable takes bare frames only with GRO on",
+    ),
     tool("iproute2", "ip: links and addresses of the test namespaces"),
+    tool("llvm-14", "strips the programs for the kernel"),
     daemon(
         "memcached",
         "the real server that end-to-end tests ask",
@@ -38,6 +44,7 @@ const PACKAGES: [Package; 7] = [
         "procps",
         "ps and sysctl: nothing is left running, kernel limits of a namespace",
     ),
+    tool("tshark", "reads the captures that we write"),
     tool(
         "util-linux",
         "unshare and nsenter: the namespaces themselves",

@@ -5,6 +5,11 @@ use std::time::Duration;
 
 use crate::Dialogue;
 
+/// ICMP destination unreachable (RFC 792).
+const ICMP_UNREACHABLE: u8 = 3;
+/// ICMPv6 destination unreachable (RFC 4443).
+const ICMP6_UNREACHABLE: u8 = 1;
+
 /// An ICMP or ICMPv6 error, as the kernel reported it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IcmpError {
@@ -46,6 +51,36 @@ pub enum Contact {
     Failed(String),
 }
 
+impl Contact {
+    /// What an ICMP (RFC 792) or ICMPv6 (RFC 4443) error says about the endpoint whose probe it
+    /// quotes; `None` if it says nothing about it.
+    pub fn of_icmp(icmp: IcmpError, ipv6: bool) -> Option<Contact> {
+        if ipv6 {
+            if icmp.kind != ICMP6_UNREACHABLE {
+                return None;
+            }
+            return Some(match icmp.code {
+                4 => Contact::Refused(Refusal::PortUnreachable(icmp)),
+                1 | 5 | 6 => Contact::Prohibited(Some(icmp)),
+                _ => Contact::Unreachable(Some(icmp)),
+            });
+        }
+        if icmp.kind != ICMP_UNREACHABLE {
+            return None;
+        }
+        match icmp.code {
+            3 => Some(Contact::Refused(Refusal::PortUnreachable(icmp))),
+            // RFC 1812 section 5.2.7.1: network, host or communication prohibited.
+            9 | 10 | 13 => Some(Contact::Prohibited(Some(icmp))),
+            // Protocol unreachable: the host is there and knows no such transport.
+            2 => Some(Contact::Prohibited(Some(icmp))),
+            // Fragmentation needed says nothing about the port.
+            4 => None,
+            _ => Some(Contact::Unreachable(Some(icmp))),
+        }
+    }
+}
+
 /// Everything seen of one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
@@ -67,6 +102,48 @@ impl Evidence {
             attempts,
             rtt,
             dialogue: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn icmp_codes_follow_the_rfcs() {
+        let named = |kind, code, ipv6| {
+            let icmp = IcmpError {
+                from: None,
+                kind,
+                code,
+            };
+            match Contact::of_icmp(icmp, ipv6) {
+                Some(Contact::Refused(_)) => "refused",
+                Some(Contact::Prohibited(_)) => "prohibited",
+                Some(Contact::Unreachable(_)) => "unreachable",
+                Some(_) => "else",
+                None => "nothing",
+            }
+        };
+        for (kind, code, ipv6, expected) in [
+            (3, 3, false, "refused"),
+            (3, 13, false, "prohibited"),
+            (3, 10, false, "prohibited"),
+            (3, 9, false, "prohibited"),
+            (3, 2, false, "prohibited"),
+            (3, 1, false, "unreachable"),
+            (3, 0, false, "unreachable"),
+            (3, 4, false, "nothing"),
+            (11, 0, false, "nothing"),
+            (1, 4, true, "refused"),
+            (1, 1, true, "prohibited"),
+            (1, 5, true, "prohibited"),
+            (1, 0, true, "unreachable"),
+            (1, 3, true, "unreachable"),
+            (3, 0, true, "nothing"),
+        ] {
+            assert_eq!(named(kind, code, ipv6), expected, "{kind}/{code}");
         }
     }
 }

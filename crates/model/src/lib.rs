@@ -3,27 +3,35 @@
 //! Nothing here does I/O, and nothing here serialises: stored and printed forms are made at the
 //! borders (`report`, `import`), so a word can change its shape without changing a file format.
 
+mod ability;
 mod address;
 mod amplification;
+mod capture;
 mod dialogue;
 mod evidence;
 mod finding;
+mod hardware;
 mod language;
 mod record;
 mod table;
 mod tool;
 mod verdict;
 
+pub use ability::{Ability, Diagnosis};
 pub use address::{Address, AddressKind, Endpoint, Transport, canonical_ip};
 pub use amplification::Amplification;
+pub use capture::{CaptureLayer, CapturedFrame};
 pub use dialogue::{
     Anomaly, Answer, Auth, Certificate, Connections, Dialogue, Ending, Impression, KeyProbe,
     MetaNoop, Protocol, Question, TlsFacts,
 };
 pub use evidence::{Contact, Evidence, IcmpError, Refusal};
 pub use finding::{Confidence, Finding, Severity};
+pub use hardware::MacAddress;
 pub use language::{Language, Text};
-pub use record::{Acceptance, Hostname, Judgement, Pending, Record, RunRecord, Summary, Vantage};
+pub use record::{
+    Acceptance, Hardware, Hostname, Judgement, Pending, Record, RunRecord, Summary, Vantage,
+};
 pub use table::{StatsTable, Value};
 pub use tool::KeyRow;
 pub use verdict::{Verdict, VerdictCounts};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::{Endpoint, Evidence, Finding, Severity, Text, Verdict, VerdictCounts};
+use crate::{Endpoint, Evidence, Finding, MacAddress, Severity, Text, Verdict, VerdictCounts};
 
 /// The name an administrator typed for an address.
 pub type Hostname = Arc<str>;
@@ -39,6 +39,15 @@ pub struct Acceptance {
     pub until: String,
 }
 
+/// The network card that answers for an address on our own link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hardware {
+    /// Its address.
+    pub address: MacAddress,
+    /// Whom the address was assigned to, as far as is known.
+    pub vendor: Option<String>,
+}
+
 /// One endpoint, seen and judged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
@@ -50,6 +59,8 @@ pub struct Record {
     pub endpoint: Endpoint,
     /// The name it was asked by.
     pub hostname: Option<Hostname>,
+    /// The network card of the host; `None` if it is not on our own link.
+    pub hardware: Option<Hardware>,
     /// What was seen.
     pub evidence: Evidence,
     /// What it amounts to.
@@ -110,11 +121,13 @@ pub struct RunRecord {
     pub vantage: Vantage,
 }
 
-/// A pair that was begun and not ended when a run stopped, and over which transports.
+/// Pairs that were begun and not ended when a run stopped, and over which transports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pending {
-    /// Its place in the order of the run.
+    /// The place of the first one in the order of the run.
     pub counter: u64,
+    /// How many follow each other from there on, at least 1.
+    pub count: u64,
     /// Whether TCP (or the unix socket) is still to be asked.
     pub stream: bool,
     /// Whether UDP is still to be asked.
@@ -130,7 +143,7 @@ pub struct Summary {
     pub timestamp: SystemTime,
     /// How many endpoints got each verdict, recorded or not.
     pub verdicts: VerdictCounts,
-    /// Packets and datagrams sent, as far as ordinary sockets can tell.
+    /// Packets and datagrams sent, as far as we can tell: of ordinary sockets the kernel says little.
     pub packets_sent: u64,
     /// Packets and datagrams received, likewise.
     pub packets_received: u64,

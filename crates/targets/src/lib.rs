@@ -43,7 +43,7 @@ mod selection;
 #[cfg(test)]
 mod laws;
 
-pub use order::{Order, Permutation, Shard};
+pub use order::{Order, Permutation, PermutationParts, ROUNDS, Shard};
 pub use parse::{
     Hosts, PORTS_MAX, RANGES_PER_TARGET_MAX, TARGETS_PER_FILE_MAX, Target, TargetError,
     parse_ports, parse_shard, parse_target, parse_target_lines,
@@ -53,6 +53,6 @@ pub use scope::{
     Day, Network, OutOfScope, OutOfScopeReason, Permit, Permitted, Scope, ScopeEntry, ScopeError,
 };
 pub use selection::{
-    IPV4_ADDRESSES_MAX, IPV6_ADDRESSES_MAX, NAMED_MAX, Pair, RANGES_MAX, Selection,
+    IPV4_ADDRESSES_MAX, IPV6_ADDRESSES_MAX, NAMED_MAX, Pair, PairBlock, RANGES_MAX, Selection,
     SelectionBuilder, SelectionError,
 };

@@ -56,7 +56,7 @@
 
 /// Rounds of the Feistel network. Four are the least that look random from both sides (Luby and
 /// Rackoff, 1988); two more make up for the small halves of small counts.
-const ROUNDS: usize = 6;
+pub const ROUNDS: usize = 6;
 
 /// The increment of SplitMix64: 2^64 divided by the golden ratio, made odd.
 const GOLDEN_GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -88,6 +88,17 @@ impl Permutation {
             right_mask: (1 << right_bits) - 1,
             right_bits,
             round_keys,
+        }
+    }
+
+    /// The numbers that the shuffle is made of, for a sender that computes it elsewhere.
+    pub fn parts(&self) -> PermutationParts {
+        PermutationParts {
+            count: self.count,
+            left_mask: self.left_mask,
+            right_mask: self.right_mask,
+            right_bits: self.right_bits,
+            round_keys: self.round_keys,
         }
     }
 
@@ -151,6 +162,21 @@ impl Permutation {
     }
 }
 
+/// What [`Permutation::at`] computes with; the essay of this module says how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PermutationParts {
+    /// How many positions there are.
+    pub count: u64,
+    /// Ones where the left half has bits, at the low end.
+    pub left_mask: u64,
+    /// Ones where the right half has bits.
+    pub right_mask: u64,
+    /// How many bits the right half has.
+    pub right_bits: u32,
+    /// The key of each round, the first one first.
+    pub round_keys: [u64; ROUNDS],
+}
+
 /// The finalizer of SplitMix64: every bit of the input changes about half of the output.
 fn scramble(input: u64) -> u64 {
     let mixed = (input ^ (input >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -208,6 +234,17 @@ impl Order {
     /// How many pairs this shard holds in all, done ones included.
     pub fn len(&self) -> u64 {
         self.len
+    }
+
+    /// The shuffle that this order follows.
+    pub fn permutation(&self) -> &Permutation {
+        &self.permutation
+    }
+
+    /// Which part of the run this is: the pair at a counter stands at position
+    /// `index - 1 + counter * of` of the shuffle.
+    pub fn shard(&self) -> Shard {
+        self.shard
     }
 
     /// Whether this shard holds no pair at all.

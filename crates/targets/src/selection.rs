@@ -310,6 +310,22 @@ impl Selection {
         self.block_pairs + self.singles.len() as u64
     }
 
+    /// How the pairs are numbered, in ascending order: what a sender needs that cannot call
+    /// [`Selection::pair`], such as a program in the kernel. Zoned addresses and unix sockets come
+    /// after the last block and are in none.
+    pub fn blocks(&self) -> impl Iterator<Item = PairBlock<'_>> + '_ {
+        self.blocks.iter().map(|block| PairBlock {
+            range: block.range,
+            ports: &self.port_lists[block.ports as usize],
+            offset: block.offset,
+        })
+    }
+
+    /// How many pairs the blocks hold: the numbers of zoned addresses and unix sockets begin here.
+    pub fn block_pairs(&self) -> u64 {
+        self.block_pairs
+    }
+
     /// How many different addresses there are, unix sockets included.
     pub fn addresses(&self) -> u64 {
         self.addresses
@@ -350,6 +366,12 @@ impl Selection {
         // A block has at most 2^28 addresses.
         let steps = steps_between(block.range.first, ip) as u64;
         Some(block.offset + steps * ports.len() as u64 + port_place)
+    }
+
+    /// The ports that this address is asked on, ascending; none if it is in no block. O(log n).
+    pub fn ports_of(&self, ip: IpAddr) -> &[u16] {
+        self.block_of(canonical_ip(ip))
+            .map_or(&[], |block| &self.port_lists[block.ports as usize])
     }
 
     /// Whether the pair is in the set.
@@ -468,6 +490,18 @@ impl Selection {
             }
         }
     }
+}
+
+/// A range whose addresses are all asked on the same ports. Its pair number `offset + a * p + q` is
+/// address `a` of the range with port `q` of the `p` ports, all counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PairBlock<'a> {
+    /// The addresses.
+    pub range: AddressRange,
+    /// The ports, ascending; at least one.
+    pub ports: &'a [u16],
+    /// The number of its first pair.
+    pub offset: u64,
 }
 
 /// A range whose addresses are all asked on the same ports.

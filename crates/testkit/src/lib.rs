@@ -1,14 +1,18 @@
 //! What tests share: recorded replies of real servers, a launcher of real memcached, network
-//! namespaces, and a clean way to run the built program. A dev-dependency only.
+//! namespaces, a lab of two of them with millions of made-up hosts, and a clean way to run the built
+//! program. A dev-dependency of rooms; xtask measures in the same lab.
 //!
 //! Whatever is started here ends with the test, also when the test panics or its process is
 //! killed: every helper process holds one end of a pipe whose other end is ours.
 
+pub mod lab;
 pub mod namespace;
 pub mod program;
 pub mod server;
 pub mod transcripts;
 
+pub use lab::Lab;
+pub use model::Transport;
 pub use namespace::Namespace;
 pub use program::binary;
 pub use server::{MemcachedServer, fresh_loopback};

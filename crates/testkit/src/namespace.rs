@@ -139,6 +139,27 @@ impl Namespace {
         succeed(command_line, command.args(words).output())
     }
 
+    /// Does some work inside the namespace, on a thread of its own: sockets that it opens belong to
+    /// the namespace for good, and so do the processes and threads that it starts.
+    ///
+    /// # Panics
+    /// If the work panics, or without root: the kernel lets nobody else in.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let path = format!("/proc/{}/ns/net", self.process_id());
+        let enter_and_work = || {
+            let namespace = std::fs::File::open(&path).expect("the holder's namespace");
+            nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET)
+                .expect("failed to enter a network namespace, which takes root");
+            work()
+        };
+        std::thread::scope(|scope| {
+            let worker = scope.spawn(enter_and_work);
+            worker
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
     /// Whether a socket listens (TCP) or is bound (UDP) on this port, on any address: `protocol`
     /// is `tcp` or `udp`, as the files in `/proc/ID/net` are called.
     pub fn listens(&self, protocol: &str, port: u16) -> bool {
@@ -211,7 +232,11 @@ impl Drop for Namespace {
     }
 }
 
-fn succeed(what: &str, output: std::io::Result<Output>) -> String {
+/// What a command wrote.
+///
+/// # Panics
+/// If it failed.
+pub(crate) fn succeed(what: &str, output: std::io::Result<Output>) -> String {
     let output = output.unwrap_or_else(|error| panic!("failed to run {what}: {error}"));
     assert!(
         output.status.success(),

@@ -8,6 +8,7 @@
 //! included: a line is overlong at its 8,193rd byte, and a row is one too many by its number.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 /// The longest line that is read, in bytes, its `\n` not counted. Real ones stay below 1 KiB.
 pub const LINE_BYTES_MAX: usize = 8 * 1024;
@@ -62,6 +63,24 @@ impl AsciiEvent {
             self,
             AsciiEvent::Stat { .. } | AsciiEvent::Value { .. } | AsciiEvent::Other(_)
         )
+    }
+}
+
+impl fmt::Display for AsciiEvent {
+    /// The line that was read, without the data of a value.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AsciiEvent::Version(text) => write!(formatter, "VERSION {text}"),
+            AsciiEvent::Stat { name, value } => write!(formatter, "STAT {name} {value}"),
+            AsciiEvent::End => formatter.write_str("END"),
+            AsciiEvent::Value { .. } => formatter.write_str("VALUE"),
+            AsciiEvent::Error => formatter.write_str("ERROR"),
+            AsciiEvent::ClientError(text) => write!(formatter, "CLIENT_ERROR {text}"),
+            AsciiEvent::ServerError(text) => write!(formatter, "SERVER_ERROR {text}"),
+            AsciiEvent::MetaNoop => formatter.write_str("MN"),
+            AsciiEvent::MetaEnd => formatter.write_str("EN"),
+            AsciiEvent::Other(text) => formatter.write_str(text),
+        }
     }
 }
 
@@ -386,6 +405,27 @@ mod tests {
             b"SSH-2.0-OpenSSH_9.2\r\n",
             &[Other("SSH-2.0-OpenSSH_9.2".into())],
         );
+    }
+
+    #[test]
+    fn events_are_shown_as_the_lines_they_were() {
+        for line in [
+            "VERSION 1.6.45",
+            "STAT libevent a b",
+            "END",
+            "ERROR",
+            "CLIENT_ERROR unauthenticated",
+            "SERVER_ERROR out of memory",
+            "MN",
+            "EN",
+            "SSH-2.0-OpenSSH_9.2",
+            "",
+        ] {
+            let events = decode(format!("{line}\r\n").as_bytes()).0;
+            assert_eq!(events[0].to_string(), line);
+        }
+        // Neither the key nor anything of the data.
+        assert_eq!(decode(b"VALUE k 0 1\r\n").0[0].to_string(), "VALUE");
     }
 
     #[test]

@@ -12,6 +12,10 @@ const FLAGS_BYTES: usize = 4;
 /// Bytes of an error's text that are kept.
 const TEXT_BYTES_MAX: usize = 1024;
 
+/// Replies "not found" of one request that are read. GETKQ asks for none at all, so a server that
+/// sends more will not come to an end.
+const NOT_FOUND_MAX: u32 = 64 * 1024;
+
 /// Reads replies to [`ReadValues::binary`](crate::ReadValues::binary), one after the other, in
 /// constant memory. Any split of the bytes gives the same events, but for how values are cut.
 ///
@@ -25,6 +29,8 @@ pub struct BinaryValueDecoder {
     /// A packet's header, and flags and key of a value: at most 24 + 4 + `KEY_BYTES_MAX` bytes; or
     /// the text of an error, at most `TEXT_BYTES_MAX`.
     buffer: Vec<u8>,
+    /// Replies "not found" since the last end.
+    not_found: u32,
     events: VecDeque<ValueEvent>,
 }
 
@@ -174,8 +180,14 @@ impl BinaryValueDecoder {
         }
         self.place = Place::Head;
         match outcome {
-            Outcome::End => self.events.push_back(ValueEvent::End),
-            Outcome::NotFound => {}
+            Outcome::End => {
+                self.not_found = 0;
+                self.events.push_back(ValueEvent::End);
+            }
+            Outcome::NotFound if self.not_found == NOT_FOUND_MAX => {
+                return self.lose("more keys are not found than were asked for");
+            }
+            Outcome::NotFound => self.not_found += 1,
             Outcome::Error(status) => {
                 let words = match &quoted(&self.buffer)[..] {
                     "" => format!("status 0x{status:02x}"),
@@ -305,6 +317,26 @@ mod tests {
         check(&header(1, 4, (1 << 30) + 6), &too_long(), true);
         let other = [Refused("what came answers another request".into())];
         check(&packet(0x0b, 0, b"", b"", b"1.6.18"), &other, true);
+    }
+
+    #[test]
+    fn keys_that_are_not_found_without_end_are_given_up() {
+        let missing = packet(GETKQ, 1, b"", b"", b"");
+        let end = packet(0x0a, 0, b"", b"", b"");
+        let most = missing.repeat(NOT_FOUND_MAX as usize);
+        let twice = [&most[..], &end, &most, &end].concat();
+        let too_many = || Refused("more keys are not found than were asked for".into());
+        check_quietly(&twice, &[End, End], false);
+        check_quietly(&[&most[..], &missing, &end].concat(), &[too_many()], true);
+    }
+
+    /// As `check`, for streams that are too long to be shown.
+    fn check_quietly(bytes: &[u8], expect: &[ValueEvent], is_lost: bool) {
+        let mut decoder = BinaryValueDecoder::new();
+        decoder.feed(bytes);
+        let events: Vec<ValueEvent> = std::iter::from_fn(|| decoder.next_event()).collect();
+        assert_eq!(events, expect);
+        assert_eq!(decoder.is_lost(), is_lost);
     }
 
     #[test]

@@ -20,7 +20,7 @@
 //!   [`SizesRequest`] and [`ConnectionsRequest::over_unix`] consume one each.
 //! * [`MetadumpDecoder`] and [`CacheDumpDecoder`]: readers of listings of keys, of any length.
 //! * [`ReadValues`] with [`ValueDecoder`] and [`BinaryValueDecoder`]: reading values, and
-//!   [`add_line`] to write one down.
+//!   [`add_line`] and [`meta_set_line`] to write one down.
 //! * [`AsciiAuthentication`] and [`SaslPlain`]: the user's credentials, for a server whose reply
 //!   demanded them ([`AsciiDemand`], [`SaslDemand`]).
 //!
@@ -62,8 +62,8 @@
 //! A scanner that can harm a server will harm one some day, by a bug or by a flag. So these
 //! commands are not disabled here; they cannot be written down:
 //!
-//! * `set` but as the authentication that was demanded, `add` but as text for a file, `delete`,
-//!   `incr`, `touch`, `flush_all`, `shutdown`, `verbosity`, `cache_memlimit`, `stats reset`,
+//! * `set` but as the authentication that was demanded, `add` and `ms` but as text for a file,
+//!   `delete`, `incr`, `touch`, `flush_all`, `shutdown`, `verbosity`, `cache_memlimit`, `stats reset`,
 //!   `stats detail on`, `lru`, `slabs`, `watch`: they change the server. `flush_all` with nonsense
 //!   behind it does flush on many versions, so not even an error can be asked for.
 //! * `get` of a real key, but by [`ReadValues`], which a dump alone may use: it reads other people's
@@ -71,7 +71,8 @@
 //! * `mgdump`: lists keys as metadump does, and says less.
 //! * `stats extstore`: crashes a default build of 1.6.0 to 1.6.9. `stats proxy`: crashes some
 //!   proxies of 1.6.13 and 1.6.14.
-//! * Meta commands other than `mn`: with bad flags they crash 1.6.0 to 1.6.2 (CVE-2020-22570).
+//! * Meta commands other than `mn` (and `ms`, as text for a file): with bad flags they crash 1.6.0
+//!   to 1.6.2 (CVE-2020-22570).
 //! * UDP frames whose total is not 1: they kill 1.6.0 to 1.6.7 (CVE-2022-48571).
 //! * `quit` and binary requests over UDP: the one silences 1.2.8, the others put its parser out of
 //!   step. Several commands in one datagram: all they add is amplification.
@@ -106,9 +107,10 @@ pub use listing::{
 pub use reassembly::{Accepted, REPLY_BYTES_MAX, REPLY_DATAGRAMS_MAX, Reassembly};
 pub use request::{
     BinaryRequest, ConnectionsRequest, DatagramRequest, RandomKey, Request, StatsGroup,
+    VERSION_DATAGRAM_BYTES,
 };
 pub use values::{
-    KEY_BYTES_MAX, KEYS_PER_GET_MAX, ReadValues, VALUE_BYTES_MAX, ValueDecoder, ValueEvent,
-    add_line, is_ascii_key,
+    KEY_BYTES_MAX, KEYS_PER_GET_MAX, META_KEY_BYTES_MAX, ReadValues, VALUE_BYTES_MAX, ValueDecoder,
+    ValueEvent, add_line, is_ascii_key, meta_set_line, takes_meta_set,
 };
 pub use version::ServerVersion;

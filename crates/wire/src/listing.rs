@@ -18,7 +18,8 @@
 use std::collections::VecDeque;
 
 use crate::lines::{Line, LineReader, number, quoted};
-use crate::{Clearance, Frame, Risky, ServerVersion};
+use crate::request::append_binary_request;
+use crate::{Clearance, Frame, Risky, ServerVersion, opcode};
 
 /// The most keys that one cachedump may ask for.
 ///
@@ -95,6 +96,12 @@ impl SizesRequest {
     /// Appends the request to `out`: one line, ended by `\r\n`.
     pub fn encode(self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"stats sizes\r\n");
+    }
+
+    /// Appends the request to `out` as a packet of the binary protocol: STAT with the key `sizes`.
+    /// `opaque` comes back in every reply to it.
+    pub fn encode_binary(self, opaque: u32, out: &mut Vec<u8>) {
+        append_binary_request(opcode::STAT, b"sizes", &[], opaque, out);
     }
 
     /// The request as a whole datagram. The frame's total is 1 and its sequence 0, as in

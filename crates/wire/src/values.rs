@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 
 use crate::lines::{Line, LineReader, number, quoted};
-use crate::opcode;
 use crate::request::append_binary_request;
+use crate::{ServerVersion, opcode};
 
 /// The longest key that memcached stores, in bytes.
 pub const KEY_BYTES_MAX: usize = 250;
@@ -20,6 +20,10 @@ pub const KEYS_PER_GET_MAX: usize = 96;
 
 /// The longest value that is read, in bytes. Memcached can be told to store up to 1 GiB (`-I`).
 pub const VALUE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// The longest key that a meta set can name, in bytes: in base64 it may not be longer than any other
+/// key, and four characters stand for each three bytes.
+pub const META_KEY_BYTES_MAX: usize = KEY_BYTES_MAX / 4 * 3;
 
 const GET_LINE_BYTES_MAX: usize = "get".len() + KEYS_PER_GET_MAX * (1 + KEY_BYTES_MAX) + 2;
 const _: () = assert!(GET_LINE_BYTES_MAX < 24 * 1024);
@@ -92,6 +96,48 @@ pub fn add_line(key: &[u8], flags: u32, expires_unix_s: i64, bytes: u64) -> Opti
     }
     let numbers = format!(" {flags} {} {bytes}\r\n", expires_unix_s.max(0));
     Some([b"add ", key, numbers.as_bytes()].concat())
+}
+
+/// The first line of a command that stores a key of any bytes in another server:
+/// `ms BASE64KEY BYTES b F<flags> T<exptime> ME`, ended by `\r\n`. The value and `\r\n` belong behind
+/// it. `ME` makes it an `add`; the server answers `HD` where that says `STORED`.
+///
+/// It is text for a file, and no request: nothing in this program sends it.
+///
+/// `expires_unix_s` as in [`add_line`]. `None` if the key is empty or longer than
+/// [`META_KEY_BYTES_MAX`].
+pub fn meta_set_line(key: &[u8], flags: u32, expires_unix_s: i64, bytes: u64) -> Option<Vec<u8>> {
+    if !(1..=META_KEY_BYTES_MAX).contains(&key.len()) {
+        return None;
+    }
+    let name = base64(key);
+    let expires = expires_unix_s.max(0);
+    Some(format!("ms {name} {bytes} b F{flags} T{expires} ME\r\n").into_bytes())
+}
+
+/// Whether servers of this version take a [`meta_set_line`]: 1.6.10 brought keys in base64.
+pub fn takes_meta_set(version: &ServerVersion) -> bool {
+    *version >= ServerVersion::new(1, 6, 10)
+}
+
+/// RFC 4648, section 4.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let bits = group
+            .iter()
+            .fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte));
+        let bits = bits << (8 * (3 - group.len()));
+        for place in 0..4 {
+            if place <= group.len() {
+                text.push(char::from(ALPHABET[bits >> (18 - 6 * place) & 63]));
+            } else {
+                text.push('=');
+            }
+        }
+    }
+    text
 }
 
 /// A piece of a reply that holds values.
@@ -441,5 +487,44 @@ mod tests {
             add_line(b"k", flags, i64::MAX, bytes),
             &format!("add k {flags} {} {bytes}\r\n", i64::MAX),
         );
+    }
+
+    #[test]
+    fn meta_sets_name_any_key_that_is_short_enough() {
+        let line = |key: &[u8]| meta_set_line(key, 7, 0, 2);
+        let text = |key: &[u8]| String::from_utf8(line(key).unwrap()).unwrap();
+        // The groups of RFC 4648, section 10.
+        for (key, name) in [
+            (&b"f"[..], "Zg=="),
+            (b"fo", "Zm8="),
+            (b"foo", "Zm9v"),
+            (b"foobar", "Zm9vYmFy"),
+            (b"two words", "dHdvIHdvcmRz"),
+            (b"\0\r\n\xff\xfe", "AA0K//4="),
+        ] {
+            assert_eq!(text(key), format!("ms {name} 2 b F7 T0 ME\r\n"));
+        }
+        let expiring = meta_set_line(b" ", u32::MAX, 1_795_369_962, 0).unwrap();
+        assert_eq!(expiring, b"ms IA== 0 b F4294967295 T1795369962 ME\r\n");
+        assert_eq!(meta_set_line(b" ", 0, -1, 0), meta_set_line(b" ", 0, 0, 0));
+        let longest = text(&[b' '; META_KEY_BYTES_MAX]);
+        let name = longest.split(' ').nth(1).unwrap();
+        assert!((KEY_BYTES_MAX - 3..=KEY_BYTES_MAX).contains(&name.len()));
+        assert_eq!(line(&[b' '; META_KEY_BYTES_MAX + 1]), None);
+        assert_eq!(line(b""), None);
+    }
+
+    #[test]
+    fn base64_names_came_with_1_6_10() {
+        for (version, expect) in [
+            ("1.6.9", false),
+            ("1.6.10", true),
+            ("1.6.45", true),
+            ("1.5.22", false),
+            ("1.4.15", false),
+        ] {
+            let version = ServerVersion::parse(version).unwrap();
+            assert_eq!(takes_meta_set(&version), expect, "{version}");
+        }
     }
 }

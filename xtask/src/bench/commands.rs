@@ -65,6 +65,16 @@ pub(super) fn measure(command: &mut Command) -> Result<Run> {
 
 /// Runs a command to its end and lets `look` see its process id every few milliseconds.
 pub(super) fn measure_and_look(command: &mut Command, look: &mut dyn FnMut(u32)) -> Result<Run> {
+    // memsweep's 1 means that something is exposed.
+    measure_ending_with(command, &[0, 1], look)
+}
+
+/// The same for a command that may end with one of these exit codes.
+pub(super) fn measure_ending_with(
+    command: &mut Command,
+    exit_codes: &[i32],
+    look: &mut dyn FnMut(u32),
+) -> Result<Run> {
     let line = command_line(command);
     let begin = Instant::now();
     let mut child = command
@@ -82,8 +92,7 @@ pub(super) fn measure_and_look(command: &mut Command, look: &mut dyn FnMut(u32))
         .with_context(|| format!("failed to wait for `{line}`"))?;
     let wall_s = begin.elapsed().as_secs_f64();
     let stdout = read.with_context(|| format!("`{line}` was given up"))?;
-    // memsweep's 1 means that something is exposed.
-    if !matches!(status.code(), Some(0 | 1)) {
+    if !status.code().is_some_and(|code| exit_codes.contains(&code)) {
         bail!("`{line}` ended with {status}");
     }
     Ok(Run { wall_s, stdout })

@@ -15,6 +15,8 @@ pub(super) enum Goal {
     Below(f64),
     /// This and nothing else.
     Exactly(f64),
+    /// This or more.
+    AtLeast(f64),
     /// From the first to the second, both included.
     Between(f64, f64),
 }
@@ -25,6 +27,7 @@ impl Goal {
             Goal::Nothing => true,
             Goal::Below(limit) => value < limit,
             Goal::Exactly(wanted) => value == wanted,
+            Goal::AtLeast(least) => value >= least,
             Goal::Between(least, most) => (least..=most).contains(&value),
         }
     }
@@ -36,6 +39,7 @@ impl fmt::Display for Goal {
             Goal::Nothing => formatter.write_str("none"),
             Goal::Below(limit) => write!(formatter, "below {limit}"),
             Goal::Exactly(wanted) => write!(formatter, "exactly {wanted}"),
+            Goal::AtLeast(least) => write!(formatter, "at least {least}"),
             Goal::Between(least, most) => write!(formatter, "{least} to {most}"),
         }
     }
@@ -136,6 +140,8 @@ mod tests {
             (Goal::Between(950.0, 1_020.0), 1_020.0, true),
             (Goal::Between(950.0, 1_020.0), 949.0, false),
             (Goal::Below(1.0), f64::NAN, false),
+            (Goal::AtLeast(10.0), 10.0, true),
+            (Goal::AtLeast(10.0), 9.99, false),
         ];
         for (goal, value, expect) in cases {
             assert_eq!(goal.is_met(value), expect, "{goal:?} {value}");

@@ -102,6 +102,21 @@ impl Readings {
         (end > begin).then(|| (last - first) as f64 / (end - begin).as_secs_f64())
     }
 
+    /// Counts a second between two shares of everything that was counted, each 0 to 1. `None` if it
+    /// was counted in one piece.
+    pub(super) fn slope(&self, from_share: f64, to_share: f64) -> Option<f64> {
+        let (_, first) = *self.readings.first()?;
+        let (_, last) = *self.readings.last()?;
+        let at_share = |share: f64| {
+            let wanted = first as f64 + (last - first) as f64 * share;
+            self.readings
+                .iter()
+                .find(|(_, count)| *count as f64 >= wanted)
+        };
+        let ((begin, low), (end, high)) = (at_share(from_share)?, at_share(to_share)?);
+        (end > begin).then(|| (high - low) as f64 / (*end - *begin).as_secs_f64())
+    }
+
     /// The most that was counted in any stretch of this length, scaled to a second. A stretch lasts
     /// from reading to reading and so at least `length`; what is divided by is its true length.
     pub(super) fn peak_per_second(&self, length: Duration) -> Option<f64> {
@@ -176,6 +191,16 @@ Inter-|   Receive                                                |  Transmit
         check(&[(0, 5), (10, 15)], None);
         check(&[(0, 5), (10, 5)], None);
         check(&[], None);
+    }
+
+    #[test]
+    fn slopes_leave_out_both_ends() {
+        let slope = |counts: &[(u64, u64)]| readings(counts).slope(0.1, 0.9);
+        let slow_ends = [(0, 0), (500, 10), (600, 60), (650, 90), (2_000, 100)];
+        assert_eq!(slope(&slow_ends), Some(80.0 / 0.150));
+        assert_eq!(slope(&[(0, 0), (500, 10)]), None);
+        assert_eq!(slope(&[(0, 7), (500, 7)]), None);
+        assert_eq!(slope(&[]), None);
     }
 
     #[test]

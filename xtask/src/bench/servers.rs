@@ -19,6 +19,14 @@ const ANSWER_WAIT: Duration = Duration::from_millis(50);
 /// One `version` request as a datagram: frame (id 1, sequence 0, total 1, reserved 0), command.
 const VERSION_DATAGRAM: &[u8] = b"\x00\x01\x00\x00\x00\x01\x00\x00version\r\n";
 
+/// Over what a server can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doors {
+    Both,
+    Tcp,
+    Udp,
+}
+
 /// A real memcached, in the foreground. Ends when dropped, and with the bench in any case.
 #[derive(Debug)]
 pub(super) struct Memcached {
@@ -38,26 +46,28 @@ impl Memcached {
         addresses: &[Ipv4Addr],
         arguments: &[&str],
     ) -> Result<Memcached> {
+        Memcached::start_behind(bench, addresses, Doors::Both, arguments)
+    }
+
+    /// The same with only some doors open.
+    pub(super) fn start_behind(
+        bench: &Bench,
+        addresses: &[Ipv4Addr],
+        doors: Doors,
+        arguments: &[&str],
+    ) -> Result<Memcached> {
         let listen: Vec<String> = addresses.iter().map(Ipv4Addr::to_string).collect();
         let port = PORT.to_string();
         let mut command = bench.ground.command("memcached");
-        command.args([
-            "-u",
-            "root",
-            "-p",
-            &port,
-            "-U",
-            &port,
-            "-l",
-            &listen.join(","),
-        ]);
+        let port_if = |is_open| if is_open { port.as_str() } else { "0" };
+        command
+            .args(["-u", "root", "-l", &listen.join(",")])
+            .args(["-p", port_if(doors != Doors::Udp)])
+            .args(["-U", port_if(doors != Doors::Tcp)]);
         command.args(arguments);
         match addresses {
             [_] => announce(&command, 1),
-            _ => eprintln!(
-                "    memcached with -U {port} on {} addresses",
-                addresses.len()
-            ),
+            _ => eprintln!("    memcached on {} addresses: {doors:?}", addresses.len()),
         }
         let child = command
             .stdin(Stdio::null())
@@ -65,15 +75,17 @@ impl Memcached {
             .spawn()
             .context("failed to start memcached (package memcached)")?;
         let mut server = Memcached { child };
-        server.wait_until_all_answer(addresses)?;
+        server.wait_until_all_answer(addresses, doors)?;
         Ok(server)
     }
 
-    fn wait_until_all_answer(&mut self, addresses: &[Ipv4Addr]) -> Result<()> {
+    fn wait_until_all_answer(&mut self, addresses: &[Ipv4Addr], doors: Doors) -> Result<()> {
         let deadline = Instant::now() + START_MAX;
         for address in addresses {
             let address = SocketAddr::from((*address, PORT));
-            while !(listens(address) && answers_datagrams(address)?) {
+            while !((doors == Doors::Udp || listens(address))
+                && (doors == Doors::Tcp || answers_datagrams(address)?))
+            {
                 if let Some(status) = self.child.try_wait()? {
                     bail!("memcached ended with {status}");
                 }

@@ -279,10 +279,7 @@ fn wrong_networks_are_refused_with_the_mend() {
             r#""2001:db8::/129": 129 is no prefix length (0-128)"#,
         ),
         // A mend that would carry control characters is left out: the message is one line.
-        (
-            "0/ \x7f",
-            r#""0/ \u{7f}": an IPv4 address has four octets"#,
-        ),
+        ("0/ \x7f", r#""0/ \u{7f}": an IPv4 address has four octets"#),
         (
             "10/8",
             r#""10/8": an IPv4 address has four octets; write 10.0.0.0/8"#,

@@ -390,3 +390,18 @@ fn named_pairs_are_those_that_are_named() {
     assert_eq!(expected.len(), 4);
     assert_eq!(selection.named_pairs().collect::<Vec<_>>(), expected);
 }
+
+#[test]
+fn the_ports_of_an_address_are_those_of_its_block() {
+    let selection = select("10.0.0.0/24 10.0.0.7:80 [fd00::1]:443 [fe80::1%eth0]:9 unix:/run/a");
+    for (ip, expect) in [
+        ("10.0.0.0", &[11211][..]),
+        ("10.0.0.7", &[80, 11211]),
+        ("::ffff:10.0.0.7", &[80, 11211]),
+        ("10.0.1.0", &[]),
+        ("fd00::1", &[443]),
+        ("fe80::1", &[]),
+    ] {
+        assert_eq!(selection.ports_of(ip.parse().unwrap()), expect, "{ip}");
+    }
+}

@@ -92,6 +92,16 @@ fn sizes_are_one_datagram_with_total_one() {
     }
 }
 
+#[test]
+fn sizes_are_one_binary_packet() {
+    let request = SizesRequest::new(clearance(Risky::Sizes)).unwrap();
+    let mut packet = Vec::new();
+    request.encode_binary(7, &mut packet);
+    assert_eq!(opcodes(&packet), [0x10]);
+    assert_eq!(packet[12..16], [0, 0, 0, 7]);
+    assert_eq!(packet[24..], *b"sizes");
+}
+
 /// Opcodes of the packets in a stream of requests.
 fn opcodes(mut stream: &[u8]) -> Vec<u8> {
     let mut opcodes = Vec::new();
@@ -208,6 +218,11 @@ fn no_other_command_stands_in_the_source() {
         ("get", vec!["get", "get", "get "]),
         ("lru_crawler", vec!["lru_crawler metadump all\\r\\n"]),
         ("mn", vec!["mn"]),
+        // Text for a file.
+        (
+            "ms",
+            vec!["ms {name} {bytes} b F{flags} T{expires} ME\\r\\n"],
+        ),
         // The authentication that was demanded.
         ("set", vec!["set {ASCII_KEY} 0 0 {data_bytes}\\r\\n"]),
         // An argument of `stats`.

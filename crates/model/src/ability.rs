@@ -1,0 +1,32 @@
+//! What this machine allows one engine.
+
+use crate::Text;
+
+/// Whether an engine can work here, and what it lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ability {
+    /// The word of `--engine`.
+    pub engine: &'static str,
+    /// What it is and what it is good for.
+    pub what: Text,
+    /// What is missing; nothing if it can work.
+    pub missing: Vec<Text>,
+}
+
+impl Ability {
+    /// Whether nothing is missing.
+    pub fn works(&self) -> bool {
+        self.missing.is_empty()
+    }
+}
+
+/// What `doctor` found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// Release of the kernel, as it says.
+    pub kernel: String,
+    /// The engines, the fastest first.
+    pub abilities: Vec<Ability>,
+    /// Commands that mend what can be mended, to be run once.
+    pub mends: Vec<String>,
+}
