@@ -70,12 +70,6 @@ pub(crate) fn say(message: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{message}");
 }
 
-/// Prints one line of a conversation on stdout; nobody is told if it cannot be written.
-pub(crate) fn print_line(line: &str) {
-    let line = report::escape_for_terminal(line);
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
-}
-
 /// Lines of data for stdout, written in large pieces. A reader that leaves is a good end; any
 /// other error is one.
 pub(crate) struct Lines {

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use model::{Address, Contact, Refusal, TlsFacts};
@@ -21,7 +22,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use targets::Permitted;
-use wire::{DatagramRequest, Reassembly};
+use wire::{DatagramRequest, Reassembly, SizesRequest};
 
 use crate::session::{Received, Session, SessionEnd};
 use crate::sweep_datagrams::{open_datagram_socket, send_datagram};
@@ -30,7 +31,12 @@ use crate::sweep_streams::{Begun, begin_connect, contact_of_failure, pending_err
 /// Bytes read from the kernel at once.
 const READ_BYTES: usize = 64 * 1024;
 /// Sends of a datagram, the first included.
-const DATAGRAM_SENDS_MAX: u32 = 3;
+pub const DATAGRAM_SENDS_MAX: usize = 3;
+/// How soon a wait notices that it is to end, if no signal wakes it.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// What a long reply has to bring on the average of a timeout, in bytes a second: less than any
+/// line or server in use, and enough that a reply of any bounded length has an end.
+const REPLY_BYTES_PER_S_MIN: u64 = 4 * 1024;
 
 /// How the bytes of a link are protected.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +79,12 @@ pub enum LinkError {
     /// The handshake or a record failed, or a certificate does not verify.
     #[error("TLS: {0}")]
     Tls(String),
+    /// A long reply came in drops.
+    #[error("fewer than {REPLY_BYTES_PER_S_MIN} bytes a second came")]
+    TooSlow,
+    /// The caller wants every wait to end.
+    #[error("stopped")]
+    Stopped,
     /// A reply arrived with a piece missing.
     #[error("a part of the reply was lost on the way (UDP)")]
     Torn,
@@ -81,9 +93,44 @@ pub enum LinkError {
     System(String),
 }
 
+/// Whether a long reply gets on. The deadline of a single wait is none for a reply of any length:
+/// who sends a byte before each deadline would hold us for ever.
+///
+/// Only time that was spent waiting counts, so a caller may take its time between the pieces.
+#[derive(Clone, Debug, Default)]
+pub struct ReplySpeed {
+    waited: Duration,
+    bytes: u64,
+}
+
+impl ReplySpeed {
+    /// At the beginning of a reply.
+    pub fn new() -> ReplySpeed {
+        ReplySpeed::default()
+    }
+
+    /// Counts a piece that came; a timeout is measured at a time.
+    fn count(&mut self, waited: Duration, bytes: usize) {
+        self.waited += waited;
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+    }
+
+    /// Whether too little came while a whole timeout was waited. A new stretch begins after each.
+    fn is_too_slow(&mut self, timeout: Duration) -> bool {
+        if self.waited < timeout {
+            return false;
+        }
+        let least = self.waited.as_secs_f64() * REPLY_BYTES_PER_S_MIN as f64;
+        let is_too_slow = (self.bytes as f64) < least;
+        *self = ReplySpeed::new();
+        is_too_slow
+    }
+}
+
 /// A stream connection to one server.
 pub struct Link {
     fd: OwnedFd,
+    stopped: Arc<AtomicBool>,
     session: Option<Box<Session>>,
     facts: Option<TlsFacts>,
     inbox: VecDeque<Vec<u8>>,
@@ -92,7 +139,8 @@ pub struct Link {
 }
 
 impl Link {
-    /// Connects, and shakes hands if the link is to be protected.
+    /// Connects, and shakes hands if the link is to be protected. Once `stopped` is set, every wait
+    /// of this link ends with [`LinkError::Stopped`].
     ///
     /// # Errors
     ///
@@ -101,6 +149,7 @@ impl Link {
         target: &Permitted,
         security: &Security,
         timeout: Duration,
+        stopped: &Arc<AtomicBool>,
     ) -> Result<Link, LinkError> {
         let until = Instant::now() + timeout;
         let fd = match begin_connect(target) {
@@ -110,7 +159,7 @@ impl Link {
                 return Err(LinkError::System("no file descriptor left".to_owned()));
             }
         };
-        if !wait(&fd, PollFlags::POLLOUT, until)?.contains(PollFlags::POLLOUT) {
+        if !wait(&fd, PollFlags::POLLOUT, until, stopped)?.contains(PollFlags::POLLOUT) {
             return Err(LinkError::Timeout(timeout));
         }
         if let Some(errno) = pending_error(&fd) {
@@ -118,6 +167,7 @@ impl Link {
         }
         let mut link = Link {
             fd,
+            stopped: Arc::clone(stopped),
             session: None,
             facts: None,
             inbox: VecDeque::new(),
@@ -191,11 +241,30 @@ impl Link {
             if let Some(ended) = &self.ended {
                 return Err(ended.clone());
             }
-            if wait(&self.fd, PollFlags::POLLIN, until)?.is_empty() {
+            if wait(&self.fd, PollFlags::POLLIN, until, &self.stopped)?.is_empty() {
                 return Err(LinkError::Timeout(self.timeout));
             }
             self.take_in();
         }
+    }
+
+    /// Waits for the next bytes of a long reply, at most this long; `speed` is that of the reply.
+    ///
+    /// # Errors
+    ///
+    /// As [`Link::receive`], and [`LinkError::TooSlow`] if what came before came in drops.
+    pub fn receive_long(
+        &mut self,
+        speed: &mut ReplySpeed,
+        wait: Duration,
+    ) -> Result<Vec<u8>, LinkError> {
+        if speed.is_too_slow(self.timeout) {
+            return Err(LinkError::TooSlow);
+        }
+        let began = Instant::now();
+        let received = self.receive_within(wait)?;
+        speed.count(began.elapsed(), received.len());
+        Ok(received)
     }
 
     fn send_raw(&mut self, mut bytes: &[u8], until: Instant) -> Result<(), LinkError> {
@@ -205,7 +274,7 @@ impl Link {
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => {
                     let both = PollFlags::POLLIN | PollFlags::POLLOUT;
-                    let ready = wait(&self.fd, both, until)?;
+                    let ready = wait(&self.fd, both, until, &self.stopped)?;
                     if ready.is_empty() {
                         return Err(LinkError::Timeout(self.timeout));
                     }
@@ -289,7 +358,7 @@ impl Link {
                     other => other.clone(),
                 });
             }
-            if wait(&self.fd, PollFlags::POLLIN, until)?.is_empty() {
+            if wait(&self.fd, PollFlags::POLLIN, until, &self.stopped)?.is_empty() {
                 return Err(LinkError::Timeout(self.timeout));
             }
             self.take_in();
@@ -367,17 +436,25 @@ fn roots(options: &TlsOptions) -> Result<rustls::RootCertStore, LinkError> {
 
 /// Waits until the descriptor is ready; empty if the time is up, also if it is ready then: a peer
 /// that never stops sending must not keep anybody.
-fn wait(fd: &OwnedFd, flags: PollFlags, until: Instant) -> Result<PollFlags, LinkError> {
+fn wait(
+    fd: &OwnedFd,
+    flags: PollFlags,
+    until: Instant,
+    stopped: &AtomicBool,
+) -> Result<PollFlags, LinkError> {
     loop {
+        if stopped.load(Ordering::Relaxed) {
+            return Err(LinkError::Stopped);
+        }
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Ok(PollFlags::empty());
         }
-        let timeout = PollTimeout::try_from(left.as_millis().min(1 << 30) as i32 + 1)
+        let timeout = PollTimeout::try_from(left.min(LOOK_AGAIN).as_millis() as i32 + 1)
             .unwrap_or(PollTimeout::MAX);
         let mut polled = [PollFd::new(fd.as_fd(), flags)];
         match poll(&mut polled, timeout) {
-            Ok(0) => return Ok(PollFlags::empty()),
+            Ok(0) | Err(Errno::EINTR) => {}
             Ok(_) => {
                 let ready = polled[0].revents().unwrap_or(PollFlags::empty());
                 // Errors and hang-ups show at the next read or write.
@@ -388,7 +465,6 @@ fn wait(fd: &OwnedFd, flags: PollFlags, until: Instant) -> Result<PollFlags, Lin
                     ready
                 });
             }
-            Err(Errno::EINTR) => {}
             Err(errno) => return Err(LinkError::System(errno.desc().to_owned())),
         }
     }
@@ -411,17 +487,22 @@ pub struct DatagramLink {
     fd: OwnedFd,
     target: Permitted,
     timeout: Duration,
+    stopped: Arc<AtomicBool>,
     ids: RandomState,
     asked: u64,
 }
 
 impl DatagramLink {
-    /// Opens a socket; nothing is sent yet.
+    /// Opens a socket; nothing is sent yet. `stopped` ends every wait, as in [`Link::open`].
     ///
     /// # Errors
     ///
     /// If our own system has no socket left.
-    pub fn open(target: &Permitted, timeout: Duration) -> Result<DatagramLink, LinkError> {
+    pub fn open(
+        target: &Permitted,
+        timeout: Duration,
+        stopped: &Arc<AtomicBool>,
+    ) -> Result<DatagramLink, LinkError> {
         let ipv6 = target.address().ip().is_some_and(|ip| ip.is_ipv6());
         let fd = open_datagram_socket(ipv6)
             .map_err(|errno| LinkError::System(errno.desc().to_owned()))?;
@@ -429,6 +510,7 @@ impl DatagramLink {
             fd,
             target: target.clone(),
             timeout,
+            stopped: Arc::clone(stopped),
             ids: RandomState::new(),
             asked: 0,
         })
@@ -440,32 +522,34 @@ impl DatagramLink {
     ///
     /// [`LinkError::Timeout`] without any answer, [`LinkError::Torn`] if a piece stays missing.
     pub fn ask(&mut self, request: DatagramRequest) -> Result<Vec<u8>, LinkError> {
-        let share = self.timeout / DATAGRAM_SENDS_MAX;
+        self.ask_each([request; DATAGRAM_SENDS_MAX], |request, id| {
+            request.encode(id)
+        })
+    }
+
+    /// Asks for `stats sizes` in the same way. Each send uses up one cleared request.
+    ///
+    /// # Errors
+    ///
+    /// As [`DatagramLink::ask`].
+    pub fn ask_sizes(
+        &mut self,
+        requests: [SizesRequest; DATAGRAM_SENDS_MAX],
+    ) -> Result<Vec<u8>, LinkError> {
+        self.ask_each(requests, SizesRequest::encode_datagram)
+    }
+
+    fn ask_each<R>(
+        &mut self,
+        requests: [R; DATAGRAM_SENDS_MAX],
+        encode: impl Fn(R, u16) -> Vec<u8>,
+    ) -> Result<Vec<u8>, LinkError> {
+        let share = self.timeout / DATAGRAM_SENDS_MAX as u32;
         let mut heard = false;
-        for _ in 0..DATAGRAM_SENDS_MAX {
+        for request in requests {
             self.asked += 1;
             let request_id = self.ids.hash_one(self.asked) as u16;
-            let datagram = request.encode(request_id);
-            send_datagram(self.fd.as_raw_fd(), &self.target, &datagram)
-                .map_err(|errno| LinkError::Unreachable(errno.desc().to_owned()))?;
-            let mut reply = Reassembly::new(request_id);
-            let until = Instant::now() + share;
-            while !reply.is_complete() && reply.over_limit() == 0 {
-                if wait(&self.fd, PollFlags::POLLIN, until)?.is_empty() {
-                    break;
-                }
-                let mut buffer = vec![0; READ_BYTES];
-                match recvfrom::<SockaddrStorage>(self.fd.as_raw_fd(), &mut buffer) {
-                    Ok((length, _)) => {
-                        reply.handle_datagram(&buffer[..length]);
-                    }
-                    Err(Errno::EAGAIN | Errno::EINTR) => {}
-                    Err(Errno::ECONNREFUSED) => return Err(LinkError::Refused),
-                    Err(errno) => {
-                        return Err(LinkError::Unreachable(errno.desc().to_owned()));
-                    }
-                }
-            }
+            let reply = self.exchange(request_id, &encode(request, request_id), share)?;
             if reply.is_complete() {
                 return Ok(reply.contiguous());
             }
@@ -476,5 +560,66 @@ impl DatagramLink {
         } else {
             LinkError::Timeout(self.timeout)
         })
+    }
+
+    /// Sends one datagram, and takes what answers it until that is whole or the time is up.
+    fn exchange(
+        &mut self,
+        request_id: u16,
+        datagram: &[u8],
+        share: Duration,
+    ) -> Result<Reassembly, LinkError> {
+        send_datagram(self.fd.as_raw_fd(), &self.target, datagram)
+            .map_err(|errno| LinkError::Unreachable(errno.desc().to_owned()))?;
+        let mut reply = Reassembly::new(request_id);
+        let until = Instant::now() + share;
+        while !reply.is_complete() && reply.over_limit() == 0 {
+            if wait(&self.fd, PollFlags::POLLIN, until, &self.stopped)?.is_empty() {
+                break;
+            }
+            let mut buffer = vec![0; READ_BYTES];
+            match recvfrom::<SockaddrStorage>(self.fd.as_raw_fd(), &mut buffer) {
+                Ok((length, _)) => {
+                    reply.handle_datagram(&buffer[..length]);
+                }
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                Err(Errno::ECONNREFUSED) => return Err(LinkError::Refused),
+                Err(errno) => {
+                    return Err(LinkError::Unreachable(errno.desc().to_owned()));
+                }
+            }
+        }
+        Ok(reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(2);
+
+    /// Pieces as (milliseconds waited, bytes); which of them is the first one too many.
+    #[track_caller]
+    fn check(pieces: &[(u64, usize)], expect: Option<usize>) {
+        let mut speed = ReplySpeed::new();
+        let too_slow = pieces.iter().position(|(waited_ms, bytes)| {
+            let is_too_slow = speed.is_too_slow(TIMEOUT);
+            speed.count(Duration::from_millis(*waited_ms), *bytes);
+            is_too_slow
+        });
+        assert_eq!(too_slow, expect, "{pieces:?}");
+    }
+
+    #[test]
+    fn a_reply_in_drops_is_too_slow_and_a_late_one_is_not() {
+        check(&[(1_900, 1), (1_900, 1), (1_900, 1)], Some(2));
+        check(&[(100, 60); 40], Some(20));
+        // What was fast for hours may not become slow either.
+        let stalls = [vec![(1, 65_536); 5_000], vec![(500, 10); 8]].concat();
+        check(&stalls, Some(5_006));
+        check(&[(1_990, 10), (20, 65_536), (1, 100)], None);
+        check(&[(1_000, 4_096); 100], None);
+        check(&[(0, 1); 10_000], None);
     }
 }

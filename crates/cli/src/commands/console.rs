@@ -1,8 +1,12 @@
 //! `tool … console`: an interactive prompt over any transport, for reading only.
 
-use std::io::{BufRead, IsTerminal};
+use std::fs::DirBuilder;
+use std::io::{BufRead, IsTerminal, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 
 use engine::tool::{Server, Session, Table, ToolError};
+use model::Language;
 use report::tool::{ToolOptions, View};
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
@@ -14,6 +18,9 @@ use rustyline::{Context, Editor, Helper};
 
 use crate::exit::Exit;
 use crate::terminal;
+
+/// The longest line that is taken from a pipe at once; no command is nearly as long.
+const LINE_BYTES_MAX: u64 = 4 * 1024;
 
 /// What can be typed.
 const COMMANDS: [(&str, &str); 12] = [
@@ -68,8 +75,9 @@ const VALUES: [&str; 6] = ["get", "gets", "mg", "me", "lru_crawler", "mgdump"];
 pub(crate) fn run(server: &Server, shown: &str, options: &ToolOptions) -> Result<Exit, ToolError> {
     let mut session = Session::open(server)?;
     if !std::io::stdin().is_terminal() {
-        for line in std::io::stdin().lock().lines() {
-            if !obey(&mut session, server, shown, &line?, options)? {
+        let mut stdin = std::io::stdin().lock();
+        while let Some(line) = next_line(&mut stdin)? {
+            if !obey(&mut session, server, shown, &line, options)? {
                 break;
             }
         }
@@ -83,12 +91,21 @@ pub(crate) fn run(server: &Server, shown: &str, options: &ToolOptions) -> Result
     let mut editor: Editor<Words, DefaultHistory> =
         Editor::new().map_err(|error| ToolError::File(std::io::Error::other(error)))?;
     editor.set_helper(Some(Words));
+    // What cannot be remembered is obeyed all the same.
+    let history = history_path();
+    if let Some(path) = &history {
+        let _ = editor.load_history(path);
+    }
     let prompt = format!("{shown}> ");
     loop {
         match editor.readline(&prompt) {
             Ok(line) => {
-                // A line that cannot be remembered is obeyed all the same.
-                let _ = editor.add_history_entry(line.as_str());
+                if is_memorable(&line)
+                    && editor.add_history_entry(line.trim()).is_ok_and(|new| new)
+                    && let Some(path) = &history
+                {
+                    let _ = editor.append_history(path);
+                }
                 if !obey(&mut session, server, shown, &line, options)? {
                     return Ok(Exit::Done);
                 }
@@ -98,6 +115,31 @@ pub(crate) fn run(server: &Server, shown: &str, options: &ToolOptions) -> Result
             Err(error) => return Err(ToolError::File(std::io::Error::other(error))),
         }
     }
+}
+
+/// The next line of a pipe, or what fits of one.
+fn next_line(input: &mut impl BufRead) -> std::io::Result<Option<String>> {
+    let mut line = Vec::new();
+    input.take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
+    Ok((!line.is_empty()).then(|| String::from_utf8_lossy(&line).into_owned()))
+}
+
+/// Where commands are remembered from one session to the next; `None` if nowhere.
+fn history_path() -> Option<PathBuf> {
+    let folder = crate::commands::tool::state_folder()?;
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(&folder).ok()?;
+    Some(folder.join("console-history"))
+}
+
+/// Only commands of this prompt are remembered. Whatever else is typed or pasted here, a password
+/// meant for another window say, leaves no trace.
+fn is_memorable(line: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let typed = words.join(" ");
+    let is_command = COMMANDS.iter().any(|(command, _)| *command == typed);
+    let is_field = |name: &&str| report::tool::describe_field(name, Language::English).is_some();
+    is_command || matches!(&words[..], ["help", field] if is_field(field))
 }
 
 /// Does what a line says; false to leave. What goes wrong is said and ends nothing, but for a lost
@@ -114,16 +156,16 @@ fn obey<'a>(
         [] => return Ok(true),
         ["quit" | "exit"] => return Ok(false),
         ["help"] => {
-            print_help();
+            print_help()?;
             return Ok(true);
         }
         ["help", field] => {
-            print_field(field, options);
+            print_field(field, options)?;
             return Ok(true);
         }
         ["version"] => {
             let version = session.version().unwrap_or("not told");
-            terminal::print_line(&report::escape_for_terminal(version));
+            print_line(version)?;
             return Ok(true);
         }
         ["stats"] | ["explain"] => Table::Stats,
@@ -134,7 +176,7 @@ fn obey<'a>(
         ["stats", "conns"] => Table::Conns,
         ["display"] => Table::Items,
         [word, ..] => {
-            terminal::print_line(&refusal(word));
+            print_line(&refusal(word))?;
             return Ok(true);
         }
     };
@@ -143,12 +185,14 @@ fn obey<'a>(
         Err(ToolError::Link(_) | ToolError::Truncated { .. }) => {
             // Idle servers hang up, and a reply that broke off leaves the connection out of step.
             *session = Session::open(server)?;
-            if let Err(error) = ask(session, shown, &words, table, options) {
-                terminal::print_line(&report::escape_for_terminal(&error.to_string()));
+            match ask(session, shown, &words, table, options) {
+                Ok(()) => {}
+                Err(ToolError::File(error)) => return Err(ToolError::File(error)),
+                Err(error) => print_line(&error.to_string())?,
             }
         }
         Err(ToolError::File(error)) => return Err(ToolError::File(error)),
-        Err(error) => terminal::print_line(&report::escape_for_terminal(&error.to_string())),
+        Err(error) => print_line(&error.to_string())?,
     }
     Ok(true)
 }
@@ -167,7 +211,7 @@ fn ask(
             let meaning = report::tool::describe_field(name, options.language).unwrap_or("");
             let decoded = report::tool::explain_value(name, value, options.language);
             let line = format!("{name:<28} {decoded:<24} {meaning}");
-            terminal::print_line(&report::escape_for_terminal(line.trim_end()));
+            print_line(line.trim_end())?;
         }
         return Ok(());
     }
@@ -194,16 +238,23 @@ fn ask(
     crate::commands::tool::print(&report::tool::view(shown, &view, now, options))
 }
 
-fn print_help() {
-    for (command, meaning) in COMMANDS {
-        terminal::print_line(&format!("{command:<16} {meaning}"));
-    }
+/// A line of the conversation, escaped. That nobody reads it any more ends the conversation.
+fn print_line(line: &str) -> Result<(), ToolError> {
+    let line = format!("{}\n", report::escape_for_terminal(line));
+    crate::commands::tool::print(line.as_bytes())
 }
 
-fn print_field(field: &str, options: &ToolOptions) {
+fn print_help() -> Result<(), ToolError> {
+    for (command, meaning) in COMMANDS {
+        print_line(&format!("{command:<16} {meaning}"))?;
+    }
+    Ok(())
+}
+
+fn print_field(field: &str, options: &ToolOptions) -> Result<(), ToolError> {
     match report::tool::describe_field(field, options.language) {
-        Some(meaning) => terminal::print_line(&format!("{field}: {meaning}")),
-        None => terminal::print_line(&format!("{field}: no statistic of that name is known")),
+        Some(meaning) => print_line(&format!("{field}: {meaning}")),
+        None => print_line(&format!("{field}: no statistic of that name is known")),
     }
 }
 
@@ -241,6 +292,9 @@ impl Completer for Words {
         _context: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let typed = &line[..at];
+        if let Some(name) = typed.strip_prefix("help ") {
+            return Ok(("help ".len(), fields(name)));
+        }
         let pairs = COMMANDS
             .iter()
             .filter(|(command, _)| command.starts_with(typed))
@@ -253,9 +307,61 @@ impl Completer for Words {
     }
 }
 
+/// The fields whose names begin like this.
+fn fields(beginning: &str) -> Vec<Pair> {
+    report::tool::field_names()
+        .filter(|name| name.starts_with(beginning))
+        .map(|name| Pair {
+            display: name.to_owned(),
+            replacement: name.to_owned(),
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_commands_are_remembered() {
+        for (line, expected) in [
+            ("stats", true),
+            ("  stats   settings ", true),
+            ("help evictions", true),
+            ("help s3cret-word", false),
+            ("s3cret-word", false),
+            ("set user 0 0 6", false),
+            ("stats s3cret-word", false),
+            ("", false),
+        ] {
+            assert_eq!(is_memorable(line), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_pipe_is_read_in_lines_of_bounded_length() {
+        let long = "x".repeat(2 * LINE_BYTES_MAX as usize);
+        let text = format!("stats\n{long}\nquit");
+        let mut input = text.as_bytes();
+        let mut lengths = Vec::new();
+        while let Some(line) = next_line(&mut input).unwrap() {
+            lengths.push(line.len());
+        }
+        let half = LINE_BYTES_MAX as usize;
+        assert_eq!(lengths, [6, half, half, 1, 4]);
+    }
+
+    #[test]
+    fn the_fields_that_help_explains_are_completed() {
+        let names: Vec<String> = fields("evict")
+            .into_iter()
+            .map(|pair| pair.replacement)
+            .collect();
+        assert!(names.contains(&"evictions".to_owned()), "{names:?}");
+        for name in names {
+            assert!(is_memorable(&format!("help {name}")), "{name}");
+        }
+    }
 
     #[test]
     fn what_changes_or_reads_values_is_refused_with_the_reason() {

@@ -5,6 +5,7 @@ use std::io::{BufWriter, IsTerminal, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use engine::tool::{
@@ -48,7 +49,13 @@ pub(crate) fn tool(flags: ToolFlags) -> Result<Exit, Failure> {
     match result {
         Ok(exit) => Ok(exit),
         Err(ToolError::File(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-            Ok(Exit::Done)
+            // Ctrl-C ends the reader of a pipe too, and may end it first.
+            let is_stopped = server.stopped.load(Ordering::Relaxed);
+            Ok(if is_stopped {
+                Exit::Interrupted
+            } else {
+                Exit::Done
+            })
         }
         Err(ToolError::Stopped) => Ok(Exit::Interrupted),
         Err(error) if error.is_usage() => Err(Failure::usage(format!("{shown}: {}", said(&error)))),
@@ -191,6 +198,11 @@ fn server(flags: &ToolFlags) -> Result<(Server, Permit, String), Failure> {
         credentials: credentials(flags)?,
         allow_cleartext: flags.allow_cleartext,
         timeout: flags.timeout.unwrap_or(Duration::from_secs(2)),
+        stopped: match flags.mode {
+            // At the prompt Ctrl-C is a key, and where there is none it ends the program.
+            ToolMode::Console => Arc::default(),
+            _ => crate::commands::job::stop_flag(),
+        },
     };
     Ok((server, permit, shown))
 }
@@ -333,16 +345,16 @@ fn watch(
     options: &ToolOptions,
     interval: Duration,
 ) -> Result<Exit, ToolError> {
-    let stopped = crate::commands::job::stop_flag();
+    let stopped = &server.stopped;
     let mut session = Session::open(server)?;
     let mut before = session.table(Table::Stats)?;
     let mut at = std::time::Instant::now();
     let redraw = std::io::stdout().is_terminal();
     let mut lines: u32 = 0;
-    while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+    while !stopped.load(Ordering::Relaxed) {
         let next = at + interval;
         while std::time::Instant::now() < next {
-            if stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            if stopped.load(Ordering::Relaxed) {
                 return Ok(Exit::Interrupted);
             }
             let left = next.saturating_duration_since(std::time::Instant::now());
@@ -395,6 +407,9 @@ fn keys(server: &Server, flags: &ToolFlags, options: &ToolOptions) -> Result<Exi
         limit: if filter.is_none() { flags.limit } else { None },
     };
     let mut take = |key: KeyRow| -> Result<bool, ToolError> {
+        if server.stopped.load(Ordering::Relaxed) {
+            return Err(ToolError::Stopped);
+        }
         if filter.as_ref().is_some_and(|glob| !glob.matches(&key.name)) {
             return Ok(true);
         }
@@ -410,12 +425,29 @@ fn keys(server: &Server, flags: &ToolFlags, options: &ToolOptions) -> Result<Exi
         }
         Ok(true)
     };
-    let tally: KeyTally = list_keys(&mut session, &mut spool, list, &mut take)?;
-    out.write_all(&head.unwrap_or_default())?;
-    if flags.summary {
+    let listed = list_keys(&mut session, &mut spool, list, &mut take);
+    let tally: KeyTally = match listed {
+        // What was found is kept, unless nothing was: then a head alone would look like no keys.
+        Err(ToolError::Stopped) if matching == 0 => {
+            terminal::say_error("stopped before the first key");
+            return Err(ToolError::Stopped);
+        }
+        Err(ToolError::Stopped) => KeyTally::default(),
+        listed => listed?,
+    };
+    // What could not be listed at all is no empty cache.
+    let is_unknown = matching == 0 && tally.shortfall.is_some();
+    if !is_unknown {
+        out.write_all(&head.unwrap_or_default())?;
+    }
+    if flags.summary && !is_unknown {
         out.write_all(&report::tool::summary(&summary, options))?;
     }
     out.flush()?;
+    if server.stopped.load(Ordering::Relaxed) {
+        terminal::say_error(&format!("stopped after {matching} keys"));
+        return Ok(Exit::Interrupted);
+    }
     Ok(finish(tally.shortfall))
 }
 
@@ -441,7 +473,7 @@ fn dump_values(server: &Server, permit: &Permit, flags: &ToolFlags) -> Result<Ex
     let mut tally = DumpTally::default();
     let show_progress = !flags.quiet && std::io::stderr().is_terminal();
     let mut shown_at = std::time::Instant::now();
-    let stopped = crate::commands::job::stop_flag();
+    let stopped = &server.stopped;
     let mut progress = |tally: &DumpTally| {
         if show_progress && shown_at.elapsed() > Duration::from_millis(200) {
             shown_at = std::time::Instant::now();
@@ -452,7 +484,7 @@ fn dump_values(server: &Server, permit: &Permit, flags: &ToolFlags) -> Result<Ex
                 tally.value_bytes
             );
         }
-        !stopped.load(std::sync::atomic::Ordering::Relaxed)
+        !stopped.load(Ordering::Relaxed)
     };
     let result = dump(
         server,
@@ -467,21 +499,15 @@ fn dump_values(server: &Server, permit: &Permit, flags: &ToolFlags) -> Result<Ex
     }
     // A wrong word of the user's, before anything came, needs no mark.
     let is_begun = |error: &ToolError| tally.listed > 0 || !error.is_usage();
-    if result.as_ref().is_err_and(is_begun) {
-        // No server takes this line, and whoever reads the file sees where it ends.
-        let line_end = if tally.listed > 0 && !flags.keys_only {
-            "\r\n"
-        } else {
-            ""
-        };
-        let _ = write!(
-            out,
-            "{line_end}# memsweep: incomplete, {} of {} listed keys were written\r\n",
-            tally.written, tally.listed
-        );
-        let _ = out.flush();
+    let is_cut = result.is_ok() && tally.is_cut;
+    if is_cut || result.as_ref().is_err_and(is_begun) {
+        let is_in_value = result.is_err() && tally.listed > 0 && !flags.keys_only;
+        mark_incomplete(&mut out, &tally, is_in_value, is_cut);
     }
-    journal.end(&tally, result.is_ok())?;
+    journal.end(&tally, result.is_ok() && !is_cut)?;
+    if matches!(result, Err(ToolError::Stopped)) {
+        terminal::say_error(&format!("stopped after {} keys", tally.written));
+    }
     result?;
     if !flags.quiet {
         let unlisted = match tally.unlisted {
@@ -498,6 +524,23 @@ fn dump_values(server: &Server, permit: &Permit, flags: &ToolFlags) -> Result<Ex
     Ok(finish(tally.shortfall))
 }
 
+/// Marks where a dump ends that is not whole: no server takes this line, and whoever reads the file
+/// sees it. That it cannot be written is no second error.
+fn mark_incomplete(out: &mut dyn Write, tally: &DumpTally, is_in_value: bool, is_cut: bool) {
+    let line_end = if is_in_value { "\r\n" } else { "" };
+    let listing = if is_cut {
+        "; the list of keys broke off"
+    } else {
+        ""
+    };
+    let _ = write!(
+        out,
+        "{line_end}# memsweep: incomplete, {} of {} listed keys were written{listing}\r\n",
+        tally.written, tally.listed
+    );
+    let _ = out.flush();
+}
+
 /// Who dumped what, when, and how much: a line at the beginning and one at the end, in the user's
 /// own state folder. A dump that cannot be written down is not begun.
 struct Journal {
@@ -507,12 +550,7 @@ struct Journal {
 
 impl Journal {
     fn begin(server: &Server, permit: &Permit, flags: &ToolFlags) -> Result<Journal, ToolError> {
-        let folder = std::env::var_os("XDG_STATE_HOME")
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-            .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))
-            .unwrap_or_else(std::env::temp_dir)
-            .join("memsweep");
+        let folder = state_folder().unwrap_or_else(|| std::env::temp_dir().join("memsweep"));
         let path = folder.join("dumps.log");
         std::fs::create_dir_all(&folder).map_err(|error| unwritable(&path, &error))?;
         let owner = permit
@@ -556,6 +594,16 @@ impl Journal {
             .and_then(|mut file| file.write_all(line.as_bytes()))
             .map_err(|error| unwritable(&self.path, &error))
     }
+}
+
+/// Where programs keep what they remember of a user (XDG Base Directory Specification); `None` for
+/// a user without a home.
+pub(crate) fn state_folder() -> Option<PathBuf> {
+    std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))
+        .map(|folder| folder.join("memsweep"))
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> ToolError {

@@ -5,6 +5,8 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::sys::signal::Signal;
+
 use crate::program::{Run, Running};
 use crate::tool_ground::{Client, Folder, decoded, run_bytes, start};
 
@@ -76,33 +78,92 @@ fn a_replayed_dump_is_the_same_cache() {
     assert!(lines[1].ends_with(" whole"), "{journal}");
 }
 
+/// Names with what the text protocol takes for ends of words and lines.
+fn odd_names() -> Vec<Vec<u8>> {
+    let mut names: Vec<Vec<u8>> = (0..=b' ').map(|byte| vec![byte]).collect();
+    names.push(vec![0x7f]);
+    names.push(b"two words".to_vec());
+    names.push(b"line\r\nend".to_vec());
+    names.push(b"\xff \xfe\x00".to_vec());
+    names.push(b"set x 0 0 1\r\n1\r\nflush_all\r\n".to_vec());
+    names.push(vec![b' '; 186]);
+    // More of them than go into one request.
+    names.extend((0..300).map(|number| format!("a name {number}").into_bytes()));
+    names
+}
+
 #[test]
-fn keys_that_text_cannot_name_are_reported() {
+fn keys_that_text_cannot_name_are_dumped_and_replayed() {
     let folder = Folder::new();
-    let (address, _server) = start(&[]);
-    let target = address.to_string();
-    let mut client = Client::connect(address);
-    client.set("plain", 0, 0, b"v");
-    for key in [&b"two words"[..], b"line\r\nend", b"\0"] {
-        Client::connect(address).set_binary(key, b"hidden");
+    let (one, _first) = start(&[]);
+    let (other, _second) = start(&[]);
+    let target = one.to_string();
+    let names = odd_names();
+    let mut binary = Client::connect(one);
+    for (number, name) in (1..).zip(&names) {
+        let value = [&b"\r\n"[..], name, b" is odd"].concat();
+        binary.set_binary(name, number, number % 3 * 100_000, &value);
     }
-    client.metadump();
-    let (run, file) = dump(&folder, &[&target, "dump", "--quiet"]);
-    assert_eq!(run.code, Some(3));
-    assert_eq!(run.stderr.lines().count(), 1);
-    assert!(
-        run.stderr.contains("spaces or control bytes: 3"),
-        "{}",
-        run.stderr
-    );
-    assert_eq!(fs::read(file).unwrap(), b"add plain 0 0 1\r\nv\r\n");
+    binary.set_binary(b"empty value", 1, 0, b"");
+    binary.set_binary(b"large value", 2, 0, &[b' '; 1_000_000]);
+    let mut client = Client::connect(one);
+    for number in 0..200 {
+        client.set(&format!("plain:{number}"), number, 0, b"plain");
+    }
+    client.set("\u{ff}", 4, 0, b"no control byte");
+    let items = client.items();
+    assert_eq!(items.len(), names.len() + 2 + 201);
+
+    let (run, file) = dump(&folder, &[&target, "dump"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+    assert_eq!(Client::connect(other).replay(&file), items.len() as u64);
+    let replayed = Client::connect(other).items();
+    assert_eq!(replayed.len(), items.len());
+    for (key, item) in &items {
+        assert_eq!(replayed.get(key), Some(item), "{}", key.escape_ascii());
+    }
 
     let (run, file) = dump(&folder, &[&target, "dump", "--keys-only"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let text = fs::read_to_string(file).unwrap();
-    let mut names: Vec<Vec<u8>> = text.lines().map(decoded).collect();
-    names.sort();
-    assert_eq!(names, [&b"\0"[..], b"line\r\nend", b"plain", b"two words"]);
+    let mut listed: Vec<Vec<u8>> = text.lines().map(decoded).collect();
+    listed.sort();
+    assert!(listed.iter().eq(items.keys()));
+}
+
+#[test]
+fn keys_that_cannot_be_copied_are_counted_with_the_reason() {
+    let folder = Folder::new();
+    // In base64 it would be longer than any key may be.
+    let too_long = vec![b' '; 187];
+    for (arguments, words) in [
+        (&[][..], "1, left out, because no text command can name one"),
+        (
+            &["-B", "ascii"],
+            "3, left out, because the binary protocol alone can read them, which this server does not speak",
+        ),
+    ] {
+        let (address, _server) = start(arguments);
+        let mut client = Client::connect(address);
+        client.set("plain", 0, 0, b"v");
+        let mut left_out = 0;
+        if arguments.is_empty() {
+            Client::connect(address).set_binary(&too_long, 0, 0, b"hidden");
+            left_out += 1;
+        } else {
+            for key in [&b"two words"[..], b"line\r\nend", b"\0"] {
+                client.set_meta(key, b"hidden");
+                left_out += 1;
+            }
+        }
+        assert_eq!(client.metadump().len(), 1 + left_out);
+        let (run, file) = dump(&folder, &[&address.to_string(), "dump", "--quiet"]);
+        assert_eq!(run.code, Some(3), "{}", run.stderr);
+        assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+        assert!(run.stderr.contains(words), "{}", run.stderr);
+        assert_eq!(fs::read(file).unwrap(), b"add plain 0 0 1\r\nv\r\n");
+    }
 }
 
 #[test]
@@ -178,6 +239,37 @@ fn a_server_that_dies_leaves_a_file_that_says_how_far_it_got() {
     let path = folder.path("dump");
     fs::write(&path, text).unwrap();
     assert_eq!(Client::connect(other).replay(&path), whole as u64);
+}
+
+#[test]
+fn a_signal_leaves_a_file_that_says_how_far_it_got() {
+    let folder = Folder::new();
+    let (address, _server) = start(&["-m", "512"]);
+    let keys = 40_000;
+    let mut client = Client::connect(address);
+    let names = (0..keys).map(|number| format!("key:{number}"));
+    client.set_many(names, &[b'v'; 4_000]);
+    client.metadump();
+    let dump = folder.tool(&[&address.to_string(), "dump"]);
+    let (running, mut stdout) = Running::start_unread(dump);
+    // The values are on their way, and no pipe holds all of them.
+    let mut file = vec![0; 100_000];
+    stdout.read_exact(&mut file).unwrap();
+    running.signal(Signal::SIGINT);
+    stdout.read_to_end(&mut file).unwrap();
+    let run = running.finish();
+    assert_eq!(run.code, Some(130), "{}", run.stderr);
+    let text = String::from_utf8(file).unwrap();
+    let whole = text.matches(&format!("{}\r\n", "v".repeat(4_000))).count();
+    assert!(whole > 10 && whole < keys, "{whole}");
+    assert_eq!(
+        run.stderr,
+        format!("memsweep: stopped after {whole} keys\n")
+    );
+    let last = text.lines().last().unwrap();
+    let mark = format!("# memsweep: incomplete, {whole} of ");
+    assert!(last.starts_with(&mark), "{whole} {last}");
+    assert!(folder.journal().trim_end().ends_with(" incomplete"));
 }
 
 #[test]

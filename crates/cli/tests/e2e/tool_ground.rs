@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use testkit::{MemcachedServer, fresh_loopback};
 
+use crate::certificate::base64;
 use crate::program::{Run, Running, program};
 
 pub(crate) const MODES: [&str; 10] = [
@@ -125,6 +126,11 @@ pub(crate) struct SaslServer {
 
 impl SaslServer {
     pub(crate) fn start() -> SaslServer {
+        SaslServer::start_with(&[])
+    }
+
+    /// With further arguments for memcached.
+    pub(crate) fn start_with(more: &[&str]) -> SaslServer {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("mux");
         let listener = UnixListener::bind(&socket).unwrap();
@@ -146,7 +152,11 @@ impl SaslServer {
         let address = fresh_loopback();
         let environment = format!("SASL_CONF_PATH={}", folder.path().display());
         let host = address.to_string();
-        let arguments = [&environment, testkit::server::MEMCACHED, "-S", "-l", &host];
+        let arguments = [
+            &[&environment, testkit::server::MEMCACHED, "-S", "-l", &host],
+            more,
+        ]
+        .concat();
         SaslServer {
             address,
             _server: MemcachedServer::start_command("/usr/bin/env", &arguments),
@@ -205,7 +215,7 @@ impl Client<TcpStream> {
         }
     }
 
-    /// Sends a file as `nc` would, and returns how many of the replies are `STORED`.
+    /// Sends a file as `nc` would, and returns how many of the replies say that something was stored.
     pub(crate) fn replay(self, file: &Path) -> u64 {
         let mut stream = self.stream.into_inner();
         let mut replies = BufReader::new(stream.try_clone().unwrap());
@@ -213,7 +223,7 @@ impl Client<TcpStream> {
             let mut stored = 0;
             let mut line = String::new();
             while replies.read_line(&mut line).unwrap() > 0 {
-                stored += u64::from(line == "STORED\r\n");
+                stored += u64::from(line == "STORED\r\n" || line == "HD\r\n");
                 line.clear();
             }
             stored
@@ -272,17 +282,46 @@ impl<Stream: Read + Write> Client<Stream> {
         assert_eq!(self.ask("mn\r\n"), "MN");
     }
 
-    /// By the binary protocol, which takes any bytes as a key; on a connection of its own.
-    pub(crate) fn set_binary(mut self, key: &[u8], data: &[u8]) {
-        let body_bytes = u8::try_from(8 + key.len() + data.len()).unwrap();
-        let mut packet = vec![0x80, 0x01, 0, u8::try_from(key.len()).unwrap(), 8, 0, 0, 0];
-        packet.extend([0, 0, 0, body_bytes]);
-        packet.extend([0; 4 + 8 + 8]);
-        packet.extend([key, data].concat());
+    /// Logs in as servers with `-Y` want it.
+    pub(crate) fn log_in(&mut self) {
+        self.set("login", 0, 0, format!("{USER} {PASSWORD}").as_bytes());
+    }
+
+    /// One packet of the binary protocol (doc/protocol-binary.txt), which is answered with status 0.
+    fn packet(&mut self, opcode: u8, extras: &[u8], key: &[u8], value: &[u8]) {
+        let body = [extras, key, value].concat();
+        let mut packet = vec![0x80, opcode];
+        packet.extend(u16::try_from(key.len()).unwrap().to_be_bytes());
+        packet.extend([u8::try_from(extras.len()).unwrap(), 0, 0, 0]);
+        packet.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
+        packet.extend([0; 4 + 8]);
+        packet.extend(body);
         self.send(&packet);
         let mut reply = [0; 24];
         self.stream.read_exact(&mut reply).unwrap();
         assert_eq!(reply[6..8], [0, 0], "status");
+        let body_bytes = u32::from_be_bytes([reply[8], reply[9], reply[10], reply[11]]);
+        let mut body = vec![0; body_bytes as usize];
+        self.stream.read_exact(&mut body).unwrap();
+    }
+
+    /// Logs in as servers with `-S` want it.
+    pub(crate) fn log_in_by_sasl(&mut self) {
+        let message = format!("\0{USER}\0{PASSWORD}");
+        self.packet(0x21, b"", b"PLAIN", message.as_bytes());
+    }
+
+    /// By the binary protocol, which takes any bytes as a key; on a connection that speaks no other.
+    pub(crate) fn set_binary(&mut self, key: &[u8], flags: u32, expires: u32, data: &[u8]) {
+        let extras = [flags.to_be_bytes(), expires.to_be_bytes()].concat();
+        self.packet(0x01, &extras, key, data);
+    }
+
+    /// By a meta set, which takes any bytes as a key too.
+    pub(crate) fn set_meta(&mut self, key: &[u8], data: &[u8]) {
+        let head = format!("ms {} {} b F9 T0\r\n", base64(key), data.len());
+        self.send(&[head.as_bytes(), data, b"\r\n"].concat());
+        assert_eq!(self.line(), "HD");
     }
 
     /// The lines of a metadump, once the server's own crawler is not at work.
@@ -305,7 +344,7 @@ impl<Stream: Read + Write> Client<Stream> {
         }
     }
 
-    /// All that the server holds under names that need no encoding but `%`.
+    /// All that the server holds.
     pub(crate) fn items(&mut self) -> BTreeMap<Vec<u8>, Item> {
         let listed = self.metadump();
         let mut items = BTreeMap::new();
@@ -313,21 +352,37 @@ impl<Stream: Read + Write> Client<Stream> {
             let mut words = line.split(' ');
             let key = decoded(words.next().unwrap().strip_prefix("key=").unwrap());
             let expires = words.next().unwrap().strip_prefix("exp=").unwrap();
-            if key.iter().any(|byte| *byte <= b' ') {
-                continue;
-            }
-            self.send(&[b"get ", &key[..], b"\r\n"].concat());
-            let mut head = Vec::new();
-            self.stream.read_until(b'\n', &mut head).unwrap();
-            let head = String::from_utf8_lossy(&head).into_owned();
-            let numbers: Vec<&str> = head.trim_end().rsplit(' ').collect();
-            let mut value = vec![0; numbers[0].parse().unwrap()];
-            self.stream.read_exact(&mut value).unwrap();
-            assert_eq!((self.line(), self.line()), (String::new(), "END".into()));
-            let flags = numbers[1].parse().unwrap();
+            let (flags, value) = if key.iter().any(|byte| *byte <= b' ') {
+                self.item_by_meta(&key)
+            } else {
+                self.item_by_get(&key)
+            };
             items.insert(key, (flags, expires.parse().unwrap(), value));
         }
         items
+    }
+
+    fn item_by_get(&mut self, key: &[u8]) -> (u32, Vec<u8>) {
+        self.send(&[b"get ", key, b"\r\n"].concat());
+        let mut head = Vec::new();
+        self.stream.read_until(b'\n', &mut head).unwrap();
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let numbers: Vec<&str> = head.trim_end().rsplit(' ').collect();
+        let mut value = vec![0; numbers[0].parse().unwrap()];
+        self.stream.read_exact(&mut value).unwrap();
+        assert_eq!((self.line(), self.line()), (String::new(), "END".into()));
+        (numbers[1].parse().unwrap(), value)
+    }
+
+    fn item_by_meta(&mut self, key: &[u8]) -> (u32, Vec<u8>) {
+        let head = self.ask(&format!("mg {} b f v\r\n", base64(key)));
+        let words: Vec<&str> = head.split(' ').collect();
+        assert_eq!(words[0], "VA", "{head}");
+        let mut value = vec![0; words[1].parse().unwrap()];
+        self.stream.read_exact(&mut value).unwrap();
+        assert_eq!(self.line(), "");
+        let flags = words.iter().find_map(|word| word.strip_prefix('f'));
+        (flags.unwrap().parse().unwrap(), value)
     }
 }
 

@@ -5,15 +5,23 @@
 //! server never waits for us. Values pass through in pieces: memory stays the same for one key or
 //! a hundred million, and for values of any size.
 //!
-//! The order of the output is that of the listing, a hundred at a time. A key that was listed and is gone by the time it
-//! is read is counted as gone, which is what caches do.
+//! The order of the output is that of the listing, a hundred at a time. A key that was listed and
+//! is gone by the time it is read is counted as gone, which is what caches do.
+//!
+//! Keys with spaces or control bytes can be neither asked for nor added by the text protocol. They
+//! are read by the binary protocol, over a connection of its own, and written down as `ms` lines,
+//! which name them in base64. Where the server has not both, they are counted and said.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 use model::KeyRow;
-use sockets::LinkError;
-use wire::{KEYS_PER_GET_MAX, ReadValues, ValueDecoder, ValueEvent, add_line};
+use sockets::{LinkError, ReplySpeed};
+use wire::{
+    BinaryValueDecoder, KEYS_PER_GET_MAX, META_KEY_BYTES_MAX, ReadValues, ValueDecoder, ValueEvent,
+    add_line, is_ascii_key, meta_set_line, takes_meta_set,
+};
 
 use crate::tool::keys::{ListOptions, Spool, list_keys};
 use crate::tool::session::AsciiLine;
@@ -22,6 +30,8 @@ use crate::tool::{KeyTally, Server, Session, ToolError};
 /// Requests under way at once. Their replies may be large, but requests are small: the server's
 /// receive buffer holds all of them, so neither side can block the other.
 const REQUESTS_UNDER_WAY: usize = 4;
+/// The binary connection is opened anew after so much rest: servers may hang up on the idle.
+const BINARY_REST_MAX: Duration = Duration::from_secs(1);
 
 /// What a dump is to hold.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,7 +51,7 @@ pub struct DumpTally {
     pub written: u64,
     /// Keys that were gone when their value was asked.
     pub gone: u64,
-    /// Keys that the ASCII protocol cannot name (spaces, control bytes).
+    /// Keys with spaces or control bytes that could not be read or written.
     pub unwritable: u64,
     /// Bytes of values written.
     pub value_bytes: u64,
@@ -50,17 +60,39 @@ pub struct DumpTally {
     pub unlisted: u64,
     /// Why it is not the whole server, in one sentence.
     pub shortfall: Option<String>,
+    /// Whether the listing of keys broke off, so that any part may be missing.
+    pub is_cut: bool,
 }
 
 /// A request under way: the expiry of each key that was asked, for its `add` line.
 type UnderWay = BTreeMap<Vec<u8>, i64>;
+
+/// How a value's first line is written: [`add_line`] or [`meta_set_line`].
+type FirstLine = fn(&[u8], u32, i64, u64) -> Option<Vec<u8>>;
+
+/// The connection for keys that text cannot name.
+enum Binary<'a> {
+    NotTried,
+    /// With the moment when it was last used.
+    Open(Box<Session<'a>>, Instant),
+    /// It is not to be had, and why.
+    Denied(String),
+}
 
 struct Pump<'a, 'b> {
     server: &'a Server,
     /// Opened when the listing is over: servers hang up on who is idle meanwhile.
     session: Option<Session<'a>>,
     decoder: ValueDecoder,
+    speed: ReplySpeed,
     under_way: VecDeque<UnderWay>,
+    binary: Binary<'a>,
+    /// Whether the server has a command that takes keys of any bytes, so that another may have.
+    takes_meta_set: bool,
+    /// How many keys were left out, by the reason.
+    left_out: BTreeMap<String, u64>,
+    /// Bytes of the value under way.
+    current_bytes: u64,
     out: &'b mut dyn Write,
     tally: DumpTally,
     progress: &'b mut dyn FnMut(&DumpTally) -> bool,
@@ -82,16 +114,12 @@ pub fn dump(
     progress: &mut dyn FnMut(&DumpTally) -> bool,
 ) -> Result<(), ToolError> {
     let mut lister = Session::open(server)?;
-    let mut pump = Pump {
-        server,
-        session: None,
-        decoder: ValueDecoder::new(),
-        under_way: VecDeque::new(),
-        out,
-        tally: DumpTally::default(),
-        progress,
-    };
-    let mut batch: Vec<KeyRow> = Vec::with_capacity(KEYS_PER_GET_MAX);
+    let takes_meta_set = lister
+        .parsed_version()
+        .is_some_and(|version| takes_meta_set(&version));
+    let mut pump = Pump::new(server, takes_meta_set, out, progress);
+    let mut plain: Vec<KeyRow> = Vec::with_capacity(KEYS_PER_GET_MAX);
+    let mut odd: Vec<KeyRow> = Vec::new();
     let list = ListOptions {
         limit: options.limit,
     };
@@ -103,46 +131,46 @@ pub fn dump(
             pump.tally.written += 1;
             return Ok(true);
         }
-        if add_line(&key.name, 0, 0, 0).is_none() {
-            pump.tally.unwritable += 1;
-            return Ok(true);
-        }
-        batch.push(key);
-        if batch.len() == KEYS_PER_GET_MAX {
-            pump.ask(&mut batch)?;
+        if is_ascii_key(&key.name) {
+            plain.push(key);
+            if plain.len() == KEYS_PER_GET_MAX {
+                pump.ask(&mut plain)?;
+            }
+        } else if pump.is_writable(&key.name) {
+            odd.push(key);
+            if odd.len() == KEYS_PER_GET_MAX {
+                pump.copy_by_binary(&mut odd)?;
+            }
         }
         Ok(true)
     };
     let listed = list_keys(&mut lister, spool, list, &mut take);
     let result = listed.and_then(|listed| {
-        pump.ask(&mut batch)?;
+        pump.ask(&mut plain)?;
+        pump.copy_by_binary(&mut odd)?;
         while !pump.under_way.is_empty() {
             pump.take_reply()?;
         }
         pump.out.flush()?;
         Ok(listed)
     });
+    let left_out = std::mem::take(&mut pump.left_out);
     *tally = pump.tally;
     let listed: KeyTally = result?;
-    if options.limit.is_none() {
+    if options.limit.is_none() && !listed.is_cut {
         tally.unlisted = listed.held.unwrap_or(0).saturating_sub(listed.listed);
     }
-    tally.shortfall = shortfall(listed, tally);
+    tally.is_cut = listed.is_cut;
+    tally.shortfall = shortfall(listed.shortfall, &left_out);
     Ok(())
 }
 
-fn shortfall(listed: KeyTally, tally: &DumpTally) -> Option<String> {
-    let unwritable = (tally.unwritable > 0).then(|| {
-        format!(
-            "keys with spaces or control bytes: {}, left out, because the text protocol cannot name \
-             them",
-            tally.unwritable
-        )
+fn shortfall(listed: Option<String>, left_out: &BTreeMap<String, u64>) -> Option<String> {
+    let left_out = left_out.iter().map(|(why, keys)| {
+        format!("keys with spaces or control bytes: {keys}, left out, because {why}")
     });
-    match (listed.shortfall, unwritable) {
-        (Some(one), Some(other)) => Some(format!("{one}; {other}")),
-        (one, other) => one.or(other),
-    }
+    let all: Vec<String> = listed.into_iter().chain(left_out).collect();
+    Some(all.join("; ")).filter(|all| !all.is_empty())
 }
 
 /// A line with the name as a metadump writes it, so that no name can be two lines.
@@ -161,7 +189,29 @@ fn encoded(name: &[u8]) -> Vec<u8> {
     line
 }
 
-impl<'a> Pump<'a, '_> {
+impl<'a, 'b> Pump<'a, 'b> {
+    fn new(
+        server: &'a Server,
+        takes_meta_set: bool,
+        out: &'b mut dyn Write,
+        progress: &'b mut dyn FnMut(&DumpTally) -> bool,
+    ) -> Pump<'a, 'b> {
+        Pump {
+            server,
+            session: None,
+            decoder: ValueDecoder::new(),
+            speed: ReplySpeed::new(),
+            under_way: VecDeque::new(),
+            binary: Binary::NotTried,
+            takes_meta_set,
+            left_out: BTreeMap::new(),
+            current_bytes: 0,
+            out,
+            tally: DumpTally::default(),
+            progress,
+        }
+    }
+
     /// Shows how far it got, and ends if the user wants that.
     fn look_up(&mut self) -> Result<(), ToolError> {
         if (self.progress)(&self.tally) {
@@ -177,10 +227,73 @@ impl<'a> Pump<'a, '_> {
             None => Session::open(self.server)?,
         };
         let session: &mut Session<'a> = self.session.insert(session);
-        session.ascii().ok_or(ToolError::NotHere {
-            question: "get",
-            over: "over UDP or the binary protocol",
-        })
+        session.ascii_for("get")
+    }
+
+    fn leave_out(&mut self, keys: usize, why: String) {
+        self.tally.unwritable += keys as u64;
+        *self.left_out.entry(why).or_default() += keys as u64;
+    }
+
+    /// Whether a file can name this key, which text cannot; it is counted if not.
+    fn is_writable(&mut self, name: &[u8]) -> bool {
+        let why = if !self.takes_meta_set {
+            "only `ms` with names in base64 could add them, which memcached 1.6.10 brought"
+                .to_owned()
+        } else if meta_set_line(name, 0, 0, 0).is_none() {
+            format!("no text command can name one of more than {META_KEY_BYTES_MAX} bytes")
+        } else {
+            return true;
+        };
+        self.leave_out(1, why);
+        false
+    }
+
+    /// Reads these keys by the binary protocol and writes them down; where the server does not
+    /// speak it, they are counted.
+    fn copy_by_binary(&mut self, batch: &mut Vec<KeyRow>) -> Result<(), ToolError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut asked = asked_of(batch);
+        let mut session = match std::mem::replace(&mut self.binary, Binary::NotTried) {
+            Binary::Open(session, used) if used.elapsed() < BINARY_REST_MAX => session,
+            Binary::Denied(why) => {
+                self.leave_out(asked.len(), why.clone());
+                self.binary = Binary::Denied(why);
+                return Ok(());
+            }
+            Binary::Open(..) | Binary::NotTried => match Session::open_binary(self.server) {
+                Ok(session) => Box::new(session),
+                Err(ToolError::Stopped) => return Err(ToolError::Stopped),
+                Err(error) => {
+                    let why = why_not_binary(&error);
+                    self.leave_out(asked.len(), why.clone());
+                    self.binary = Binary::Denied(why);
+                    return Ok(());
+                }
+            },
+        };
+        let link = session
+            .binary_link()
+            .ok_or(ToolError::NotOverUdp("binary get"))?;
+        let names: Vec<&[u8]> = asked.keys().map(Vec::as_slice).collect();
+        let sent = link.send(&ReadValues::binary(&names, 0));
+        sent.map_err(|why| self.broken_off(why))?;
+        let mut decoder = BinaryValueDecoder::new();
+        let mut speed = ReplySpeed::new();
+        loop {
+            let Some(event) = decoder.next_event() else {
+                let received = link.receive_long(&mut speed, self.server.timeout);
+                decoder.feed(&received.map_err(|why| self.broken_off(why))?);
+                continue;
+            };
+            if self.write_down(event, &mut asked, meta_set_line)? {
+                break;
+            }
+        }
+        self.binary = Binary::Open(session, Instant::now());
+        self.look_up()
     }
 
     /// Asks for the values of these keys, and takes replies while too many requests are under way.
@@ -191,11 +304,7 @@ impl<'a> Pump<'a, '_> {
         while self.under_way.len() >= REQUESTS_UNDER_WAY {
             self.take_reply()?;
         }
-        // A listing can name a key twice, and its value would come twice.
-        let asked: UnderWay = batch
-            .drain(..)
-            .map(|key| (key.name, key.expires_unix_s.unwrap_or(0)))
-            .collect();
+        let asked = asked_of(batch);
         let names: Vec<&[u8]> = asked.keys().map(Vec::as_slice).collect();
         let Some(request) = ReadValues::ascii(&names) else {
             return Err(ToolError::Denied(
@@ -213,60 +322,94 @@ impl<'a> Pump<'a, '_> {
         let Some(mut asked) = self.under_way.pop_front() else {
             return Ok(());
         };
-        let mut current = 0;
         loop {
             let Some(event) = self.decoder.next_event() else {
                 self.receive()?;
                 continue;
             };
-            match event {
-                ValueEvent::ValueBegin { key, flags, bytes } => {
-                    // A key that was not asked, or came before, has no expiry that we know.
-                    let expires = asked.remove(&key);
-                    let line = expires.and_then(|expires| add_line(&key, flags, expires, bytes));
-                    let Some(line) = line else {
-                        let said = String::from_utf8_lossy(&key).into_owned();
-                        return Err(ToolError::NotAsked(said));
-                    };
-                    self.out.write_all(&line)?;
-                    current = bytes;
-                }
-                ValueEvent::ValueData(data) => self.out.write_all(&data)?,
-                ValueEvent::ValueEnd => {
-                    self.out.write_all(b"\r\n")?;
-                    self.tally.written += 1;
-                    self.tally.value_bytes += current;
-                    current = 0;
-                }
-                ValueEvent::End => {
-                    self.tally.gone += asked.len() as u64;
-                    return self.look_up();
-                }
-                ValueEvent::Refused(said) => {
-                    return Err(ToolError::Refused {
-                        question: "get",
-                        said,
-                    });
-                }
+            if self.write_down(event, &mut asked, add_line)? {
+                self.speed = ReplySpeed::new();
+                return self.look_up();
             }
         }
+    }
+
+    /// Writes down a piece of a reply; true at its end.
+    fn write_down(
+        &mut self,
+        event: ValueEvent,
+        asked: &mut UnderWay,
+        first_line: FirstLine,
+    ) -> Result<bool, ToolError> {
+        match event {
+            ValueEvent::ValueBegin { key, flags, bytes } => {
+                // A key that was not asked, or came before, has no expiry that we know.
+                let expires = asked.remove(&key);
+                let line = expires.and_then(|expires| first_line(&key, flags, expires, bytes));
+                let Some(line) = line else {
+                    let said = String::from_utf8_lossy(&key).into_owned();
+                    return Err(ToolError::NotAsked(said));
+                };
+                self.out.write_all(&line)?;
+                self.current_bytes = bytes;
+            }
+            ValueEvent::ValueData(data) => self.out.write_all(&data)?,
+            ValueEvent::ValueEnd => {
+                self.out.write_all(b"\r\n")?;
+                self.tally.written += 1;
+                self.tally.value_bytes += self.current_bytes;
+            }
+            ValueEvent::End => {
+                self.tally.gone += asked.len() as u64;
+                return Ok(true);
+            }
+            ValueEvent::Refused(said) => {
+                return Err(ToolError::Refused {
+                    question: "get",
+                    said,
+                });
+            }
+        }
+        Ok(false)
     }
 
     fn receive(&mut self) -> Result<(), ToolError> {
-        let received = self.line()?.link.receive();
-        match received {
-            Ok(bytes) => {
-                self.decoder.feed(&bytes);
-                Ok(())
-            }
-            Err(why) => Err(self.broken_off(why)),
-        }
+        let mut speed = std::mem::take(&mut self.speed);
+        let timeout = self.server.timeout;
+        let received = self.line()?.link.receive_long(&mut speed, timeout);
+        self.speed = speed;
+        let received = received.map_err(|why| self.broken_off(why))?;
+        self.decoder.feed(&received);
+        Ok(())
     }
 
     fn broken_off(&self, why: LinkError) -> ToolError {
-        ToolError::BrokenOff {
-            written: self.tally.written,
-            why,
+        match why {
+            LinkError::Stopped => ToolError::Stopped,
+            why => ToolError::BrokenOff {
+                written: self.tally.written,
+                why,
+            },
         }
     }
+}
+
+/// Why keys that only the binary protocol names are left out.
+fn why_not_binary(error: &ToolError) -> String {
+    let only = "the binary protocol alone can read them, which";
+    match error {
+        // A server of text says nothing to a packet, or something that is none.
+        ToolError::Link(LinkError::Timeout(_) | LinkError::Closed)
+        | ToolError::NotMemcached(_)
+        | ToolError::Truncated { .. } => format!("{only} this server does not speak"),
+        error => format!("{only} is not to be had here: {error}"),
+    }
+}
+
+/// These keys, each once: a listing can name a key twice, and its value would come twice.
+fn asked_of(batch: &mut Vec<KeyRow>) -> UnderWay {
+    batch
+        .drain(..)
+        .map(|key| (key.name, key.expires_unix_s.unwrap_or(0)))
+        .collect()
 }

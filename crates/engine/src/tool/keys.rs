@@ -6,14 +6,15 @@
 //! Everywhere else `stats cachedump` lists some keys of every slab class; what it leaves out is
 //! counted and said.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::KeyRow;
-use sockets::LinkError;
+use sockets::{LinkError, ReplySpeed};
 use wire::{
-    CACHEDUMP_KEYS_MAX, CacheDumpDecoder, CacheDumpRequest, ListedKey, MetadumpDecoder,
-    MetadumpEvent, MetadumpRequest, Request, Risky,
+    CACHEDUMP_CLASS_MAX, CACHEDUMP_KEYS_MAX, CacheDumpDecoder, CacheDumpRequest, ListedKey,
+    MetadumpDecoder, MetadumpEvent, MetadumpRequest, Request, Risky,
 };
 
 use crate::tool::session::Table;
@@ -32,6 +33,9 @@ const SPOOL_READ_BYTES: usize = 256 * 1024;
 /// Keys held in memory where no metadump is to be had: a few MiB, and as many as 65 full classes
 /// list.
 const BY_CLASS_KEYS_MAX: usize = 65_000;
+/// Classes are asked one after the other; together they may take so many timeouts. A server has 63
+/// at most, and answers for each at once.
+const BY_CLASS_TIMEOUTS: u32 = 16;
 /// A listing that is larger than this is a server that never ends it: a hundred million keys.
 const SPOOL_BYTES_MAX: u64 = 32 * 1024 * 1024 * 1024;
 
@@ -51,34 +55,38 @@ pub struct KeyTally {
     pub held: Option<u64>,
     /// Why not all of them could be listed, in one sentence.
     pub shortfall: Option<String>,
+    /// Whether the listing broke off: it may name any part of the keys.
+    pub is_cut: bool,
 }
 
 /// A file that is written once and read once.
 pub trait Spool: Read + Write + Seek {}
 impl<T: Read + Write + Seek> Spool for T {}
 
-/// Lists keys, handing each to `take` until that says false.
+/// Lists keys, handing each to `take` until that says false. A listing that breaks off, or comes in
+/// drops, ends with the keys that came, and says so.
 ///
 /// # Errors
 ///
-/// If the server refuses every way, or breaks off; what was handed over before stays valid.
+/// If the server refuses every way, or breaks off before the first key.
 pub fn list_keys(
     session: &mut Session<'_>,
     spool: &mut dyn Spool,
     options: ListOptions,
     take: &mut dyn FnMut(KeyRow) -> Result<bool, ToolError>,
 ) -> Result<KeyTally, ToolError> {
-    if session.ascii().is_none() {
-        return Err(ToolError::NotHere {
-            question: "a listing of keys",
-            over: "over UDP or the binary protocol",
-        });
-    }
+    session.ascii_for("a listing of keys")?;
     match metadump_settled(session, spool, options) {
         Ok((spooled, held)) => {
             let tally = read_spool(spool, &spooled, options, take)?;
+            // A limit may be reached by what came.
+            let is_enough = options.limit.is_some_and(|limit| tally.listed >= limit);
+            let cut = spooled.cut.filter(|_| !is_enough);
             Ok(KeyTally {
-                held: Some(held),
+                held,
+                is_cut: cut.is_some(),
+                shortfall: cut
+                    .map(|why| format!("the listing broke off after {} keys: {why}", spooled.keys)),
                 ..tally
             })
         }
@@ -97,31 +105,36 @@ fn is_unknown_or_disabled(said: &str) -> bool {
 }
 
 /// What a metadump put into the spool.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Spooled {
     bytes: u64,
     keys: u64,
+    /// Why it ended before its end, if it did.
+    cut: Option<String>,
 }
 
 /// A key that the server moves from one queue to another while the list is made can be passed over,
 /// as happens just after many were stored. So a list that is shorter than what the server counts is
 /// asked for again, as long as it grows. Keys that expired are counted too and never listed.
-/// Returns what the last list came to, and what the server counted.
+/// Returns what the last list came to, and what the server counted if it could still be asked.
 fn metadump_settled(
     session: &mut Session<'_>,
     spool: &mut dyn Spool,
     options: ListOptions,
-) -> Result<(Spooled, u64), ToolError> {
+) -> Result<(Spooled, Option<u64>), ToolError> {
     let mut keys_before = 0;
     let mut tries = 0;
     loop {
         let spooled = metadump_patiently(session, spool)?;
+        if spooled.cut.is_some() {
+            return Ok((spooled, None));
+        }
         let held = items_held(session)?;
         tries += 1;
         let is_enough = options.limit.is_some_and(|limit| spooled.keys >= limit);
         let is_settled = spooled.keys >= held || (tries > 1 && spooled.keys <= keys_before);
         if is_enough || is_settled || tries == SETTLE_TRIES {
-            return Ok((spooled, held));
+            return Ok((spooled, Some(held)));
         }
         keys_before = spooled.keys;
         std::thread::sleep(SETTLE_PAUSE);
@@ -163,21 +176,17 @@ fn metadump_into(session: &mut Session<'_>, spool: &mut dyn Spool) -> Result<Spo
     let has_end = session
         .parsed_version()
         .is_some_and(|version| MetadumpRequest::has_end(&version));
-    let Some(line) = session.ascii() else {
-        return Err(ToolError::NotHere {
-            question,
-            over: "here",
-        });
-    };
+    let line = session.ascii_for(question)?;
     let mut bytes = Vec::new();
     request.encode(&mut bytes);
     line.link.send(&bytes)?;
     let mut ending = Ending::default();
-    let mut spooled: u64 = 0;
+    let mut speed = ReplySpeed::new();
+    let mut spooled = Spooled::default();
     let mut probed = has_end;
     loop {
         let wait = if probed { line.link.timeout() } else { QUIET };
-        let received = match line.link.receive_within(wait) {
+        let received = match line.link.receive_long(&mut speed, wait) {
             Ok(received) => received,
             Err(LinkError::Timeout(_)) if !probed => {
                 // Before 1.5.4 nothing ends the listing: what answers behind it does.
@@ -187,31 +196,30 @@ fn metadump_into(session: &mut Session<'_>, spool: &mut dyn Spool) -> Result<Spo
                 probed = true;
                 continue;
             }
+            Err(why) if why == LinkError::Stopped || ending.keys == 0 => {
+                return Err(ToolError::truncated(question, ending.lines, why));
+            }
             Err(why) => {
-                let rows = ending.lines;
-                return Err(ToolError::Truncated {
-                    question,
-                    rows,
-                    why,
-                });
+                spooled.keys = ending.keys;
+                spooled.cut = Some(why.to_string());
+                return Ok(spooled);
             }
         };
-        spooled += received.len() as u64;
-        if spooled > SPOOL_BYTES_MAX {
+        spooled.bytes += received.len() as u64;
+        if spooled.bytes > SPOOL_BYTES_MAX {
             let rows = ending.lines;
-            return Err(ToolError::Truncated {
-                question,
-                rows,
-                why: LinkError::Torn,
-            });
+            return Err(ToolError::Endless { question, rows });
         }
         spool.write_all(&received)?;
         match ending.feed(&received) {
             Some(Last::End) => {
-                return Ok(Spooled {
-                    bytes: spooled,
-                    keys: ending.keys,
-                });
+                spooled.keys = ending.keys;
+                return Ok(spooled);
+            }
+            Some(Last::Refusal(said)) if ending.keys > 0 => {
+                spooled.keys = ending.keys;
+                spooled.cut = Some(format!("the server says {said:?}"));
+                return Ok(spooled);
             }
             Some(Last::Refusal(said)) => return Err(ToolError::Refused { question, said }),
             None => {}
@@ -316,18 +324,26 @@ fn list_by_class(
         held: Some(0),
         ..KeyTally::default()
     };
-    let classes: Vec<(u32, u64)> = items
+    let classes: BTreeMap<u32, u64> = items
         .iter()
         .filter_map(|(name, value)| {
             let class = name.strip_prefix("items:")?.strip_suffix(":number")?;
             Some((class.parse().ok()?, value.parse().ok()?))
         })
+        .filter(|(class, _)| (1..=CACHEDUMP_CLASS_MAX).contains(class))
         .collect();
-    let held: u64 = classes.iter().map(|(_, number)| number).sum();
+    let held = classes
+        .values()
+        .fold(0_u64, |held, number| held.saturating_add(*number));
     tally.held = Some(held);
     // All of them first: a listing that breaks off in the middle must not look whole.
     let mut rows = Vec::new();
+    let until = Instant::now() + session.timeout() * BY_CLASS_TIMEOUTS;
     for (class, number) in classes {
+        if Instant::now() > until {
+            let why = LinkError::Timeout(session.timeout() * BY_CLASS_TIMEOUTS);
+            return Err(ToolError::truncated("stats cachedump", rows.len(), why));
+        }
         let wanted = number.min(u64::from(CACHEDUMP_KEYS_MAX));
         let Ok(count) = u32::try_from(wanted.max(1)) else {
             continue;
@@ -368,20 +384,20 @@ fn cachedump(
     let clearance = session.clearance(Risky::CacheDump)?;
     let request = CacheDumpRequest::new(clearance, class, count)
         .ok_or_else(|| ToolError::Denied("a cachedump needs a clearance".to_owned()))?;
-    let Some(line) = session.ascii() else {
-        return Err(ToolError::NotHere {
-            question,
-            over: "here",
-        });
-    };
+    let line = session.ascii_for(question)?;
     let mut bytes = Vec::new();
     request.encode(&mut bytes);
     line.link.send(&bytes)?;
     let mut decoder = CacheDumpDecoder::new();
+    let mut speed = ReplySpeed::new();
     let mut keys = Vec::new();
     loop {
         while let Some(event) = decoder.next_event() {
             match event {
+                wire::CacheDumpEvent::Key(_) if keys.len() >= count as usize => {
+                    let rows = keys.len();
+                    return Err(ToolError::Endless { question, rows });
+                }
                 wire::CacheDumpEvent::Key(key) => keys.push(key),
                 wire::CacheDumpEvent::End => return Ok(keys),
                 wire::CacheDumpEvent::Refused(said) => {
@@ -389,15 +405,10 @@ fn cachedump(
                 }
             }
         }
-        match line.link.receive() {
+        let wait = line.link.timeout();
+        match line.link.receive_long(&mut speed, wait) {
             Ok(received) => decoder.feed(&received),
-            Err(why) => {
-                return Err(ToolError::Truncated {
-                    question,
-                    rows: keys.len(),
-                    why,
-                });
-            }
+            Err(why) => return Err(ToolError::truncated(question, keys.len(), why)),
         }
     }
 }

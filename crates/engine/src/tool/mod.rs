@@ -9,6 +9,8 @@ mod dump;
 mod keys;
 mod session;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sockets::{LinkError, Security};
@@ -33,6 +35,8 @@ pub struct Server {
     pub allow_cleartext: bool,
     /// The longest wait for any answer.
     pub timeout: Duration,
+    /// Once set, every wait ends soon, with [`ToolError::Stopped`].
+    pub stopped: Arc<AtomicBool>,
 }
 
 /// Why a question was not answered; one line for a person.
@@ -40,7 +44,7 @@ pub struct Server {
 pub enum ToolError {
     /// The connection could not be had or held.
     #[error("{0}")]
-    Link(#[from] LinkError),
+    Link(LinkError),
     /// A server that resets plain text may want TLS.
     #[error("the server closed the connection at the first word; if it speaks TLS, add --tls")]
     PerhapsTls,
@@ -105,14 +109,14 @@ pub enum ToolError {
     /// What answers is not memcached.
     #[error("not memcached: it says {0:?}")]
     NotMemcached(String),
-    /// The channel or the protocol has no such question.
-    #[error("{question} is not to be had {over}")]
-    NotHere {
-        /// The command or mode.
-        question: &'static str,
-        /// Over what.
-        over: &'static str,
-    },
+    /// The channel that the user chose has no such question.
+    #[error("{0} is not to be had over UDP")]
+    NotOverUdp(&'static str),
+    /// The server speaks the binary protocol alone, which has no such question.
+    #[error(
+        "{0} is not to be had: this server speaks the binary protocol alone, which has no command for it"
+    )]
+    NotInBinary(&'static str),
     /// The user stopped it.
     #[error("stopped")]
     Stopped,
@@ -121,7 +125,28 @@ pub enum ToolError {
     File(#[from] std::io::Error),
 }
 
+impl From<LinkError> for ToolError {
+    fn from(why: LinkError) -> ToolError {
+        match why {
+            LinkError::Stopped => ToolError::Stopped,
+            why => ToolError::Link(why),
+        }
+    }
+}
+
 impl ToolError {
+    /// The reply to a question ended after so many lines.
+    fn truncated(question: &'static str, rows: usize, why: LinkError) -> ToolError {
+        match why {
+            LinkError::Stopped => ToolError::Stopped,
+            why => ToolError::Truncated {
+                question,
+                rows,
+                why,
+            },
+        }
+    }
+
     /// Whether the user's words are at fault (exit code 2) and not the server or the network.
     pub fn is_usage(&self) -> bool {
         match self {
@@ -130,9 +155,10 @@ impl ToolError {
             | ToolError::SpaceInCredentials
             | ToolError::Cleartext
             | ToolError::InsecureCredentials
-            | ToolError::NotHere { .. }
+            | ToolError::NotOverUdp(_)
             | ToolError::Link(LinkError::Tls(_)) => true,
             ToolError::Link(_)
+            | ToolError::NotInBinary(_)
             | ToolError::PerhapsTls
             | ToolError::Denied(_)
             | ToolError::Refused { .. }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use model::{AddressKind, StatsTable};
-use sockets::{DatagramLink, Link, LinkError, Security};
+use sockets::{DATAGRAM_SENDS_MAX, DatagramLink, Link, LinkError, Security};
 use wire::{
     AsciiAuthentication, AsciiDecoder, AsciiDemand, AsciiEvent, BinaryDecoder, BinaryEvent,
     BinaryReply, BinaryRequest, Channel, Clearance, ConnectionsRequest, DatagramRequest, Request,
@@ -105,7 +105,7 @@ impl<'a> Session<'a> {
             }),
             Ok(event) => match AsciiDemand::from_reply(&event) {
                 Some(demand) => Session::log_in_ascii(server, ascii, demand),
-                None => Err(ToolError::NotMemcached(describe(&event))),
+                None => Err(ToolError::NotMemcached(event.to_string())),
             },
             Err(ToolError::Link(LinkError::Timeout(_))) => Session::open_binary(server),
             Err(ToolError::Link(LinkError::Closed)) if is_plain(server) => {
@@ -118,6 +118,11 @@ impl<'a> Session<'a> {
     /// The version that the server gives itself, if it told one.
     pub fn version(&self) -> Option<&str> {
         self.version.as_deref()
+    }
+
+    /// The longest wait for any answer.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.server.timeout
     }
 
     /// The protocol in use, in words.
@@ -136,21 +141,20 @@ impl<'a> Session<'a> {
     /// If it is refused, denied for this version, or breaks off: never half a table.
     pub fn table(&mut self, table: Table) -> Result<StatsTable, ToolError> {
         let clearance = self.clearance_for(table)?;
+        let sizes = self.sizes_for_datagrams(table)?;
         match &mut self.line {
-            Line::Datagram(link) => match table.group() {
-                Some(group) => ask_datagram(link, group, table.command()),
-                None => Err(ToolError::NotHere {
-                    question: table.command(),
-                    over: "over UDP",
-                }),
-            },
-            Line::Binary(line) => match table.group() {
-                Some(group) => line.table(group, table.command()),
-                None => Err(ToolError::NotHere {
-                    question: table.command(),
-                    over: "over the binary protocol",
-                }),
-            },
+            Line::Datagram(link) => {
+                let text = match table.group() {
+                    Some(group) => link.ask(DatagramRequest::Stats(group))?,
+                    None => link.ask_sizes(sizes.ok_or(ToolError::NotOverUdp(table.command()))?)?,
+                };
+                table_of_text(&text, table.command())
+            }
+            Line::Binary(line) => {
+                let mut bytes = Vec::new();
+                encode_binary_table(table, clearance, &mut bytes)?;
+                line.table(&bytes, table.command())
+            }
             Line::Ascii(line) => {
                 let mut bytes = Vec::new();
                 encode_table(table, clearance, &mut bytes)?;
@@ -163,10 +167,25 @@ impl<'a> Session<'a> {
     /// A clearance for what harms some versions; `None` where none is needed.
     fn clearance_for(&self, table: Table) -> Result<Option<Clearance>, ToolError> {
         match (table, self.server.channel) {
+            (Table::Sizes, Channel::Udp) => Ok(None),
             (Table::Sizes, _) => self.clearance(Risky::Sizes).map(Some),
             (Table::Conns, Channel::Unix) => self.clearance(Risky::ConnectionsOverUnix).map(Some),
             _ => Ok(None),
         }
+    }
+
+    /// `stats sizes` over UDP: a cleared request for each time that it may have to be sent.
+    fn sizes_for_datagrams(
+        &self,
+        table: Table,
+    ) -> Result<Option<[SizesRequest; DATAGRAM_SENDS_MAX]>, ToolError> {
+        if (table, self.server.channel) != (Table::Sizes, Channel::Udp) {
+            return Ok(None);
+        }
+        let requests: Vec<SizesRequest> = (0..DATAGRAM_SENDS_MAX)
+            .map(|_| sizes_request(Some(self.clearance(Risky::Sizes)?)))
+            .collect::<Result<_, ToolError>>()?;
+        Ok(requests.try_into().ok())
     }
 
     /// Asks for leave to send what harms some versions; the user's mode is the wish.
@@ -185,16 +204,28 @@ impl<'a> Session<'a> {
         self.version.as_deref().and_then(ServerVersion::parse)
     }
 
-    /// The ASCII line of this session, if it speaks that.
-    pub(crate) fn ascii(&mut self) -> Option<&mut AsciiLine> {
+    /// The line of a session that speaks the text protocol, for a question that needs it.
+    pub(crate) fn ascii_for(
+        &mut self,
+        question: &'static str,
+    ) -> Result<&mut AsciiLine, ToolError> {
         match &mut self.line {
-            Line::Ascii(line) => Some(line),
-            Line::Binary(_) | Line::Datagram(_) => None,
+            Line::Ascii(line) => Ok(line),
+            Line::Binary(_) => Err(ToolError::NotInBinary(question)),
+            Line::Datagram(_) => Err(ToolError::NotOverUdp(question)),
+        }
+    }
+
+    /// The link of a session that speaks the binary protocol. No reply is under way on it.
+    pub(crate) fn binary_link(&mut self) -> Option<&mut Link> {
+        match &mut self.line {
+            Line::Binary(line) => Some(&mut line.link),
+            Line::Ascii(_) | Line::Datagram(_) => None,
         }
     }
 
     fn open_datagram(server: &'a Server) -> Result<Session<'a>, ToolError> {
-        let mut link = DatagramLink::open(&server.target, server.timeout)?;
+        let mut link = DatagramLink::open(&server.target, server.timeout, &server.stopped)?;
         let text = link.ask(DatagramRequest::Version)?;
         let mut decoder = AsciiDecoder::new();
         decoder.feed(&text);
@@ -205,12 +236,21 @@ impl<'a> Session<'a> {
                 version: Some(version),
             }),
             other => Err(ToolError::NotMemcached(
-                other.as_ref().map(describe).unwrap_or_default(),
+                other
+                    .as_ref()
+                    .map(AsciiEvent::to_string)
+                    .unwrap_or_default(),
             )),
         }
     }
 
-    fn open_binary(server: &'a Server) -> Result<Session<'a>, ToolError> {
+    /// Connects by the binary protocol, whatever else the server speaks. Nothing but VERSION goes to
+    /// who has not answered that in binary: to a text server, keys in packets could be commands.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not speak it, demands a log-in that is not to be had, or is gone.
+    pub(crate) fn open_binary(server: &'a Server) -> Result<Session<'a>, ToolError> {
         let mut line = BinaryLine::open(server)?;
         let version = match line.hello(first_wait(server)) {
             Ok(Some(version)) => version,
@@ -270,7 +310,7 @@ impl<'a> Session<'a> {
                 line: Line::Ascii(line),
                 version: Some(version),
             }),
-            event => Err(ToolError::NotMemcached(describe(&event))),
+            event => Err(ToolError::NotMemcached(event.to_string())),
         }
     }
 
@@ -295,6 +335,13 @@ impl<'a> Session<'a> {
     }
 }
 
+/// `stats sizes`, if this is the leave for it.
+fn sizes_request(clearance: Option<Clearance>) -> Result<SizesRequest, ToolError> {
+    clearance
+        .and_then(SizesRequest::new)
+        .ok_or_else(|| ToolError::Denied("stats sizes needs a clearance".to_owned()))
+}
+
 fn encode_table(
     table: Table,
     clearance: Option<Clearance>,
@@ -302,11 +349,7 @@ fn encode_table(
 ) -> Result<(), ToolError> {
     let denied = || ToolError::Denied(format!("{} needs a clearance", table.command()));
     match (table, clearance) {
-        (Table::Sizes, Some(clearance)) => {
-            SizesRequest::new(clearance)
-                .ok_or_else(denied)?
-                .encode(bytes);
-        }
+        (Table::Sizes, clearance) => sizes_request(clearance)?.encode(bytes),
         (Table::Conns, Some(clearance)) => {
             ConnectionsRequest::over_unix(clearance)
                 .ok_or_else(denied)?
@@ -317,6 +360,20 @@ fn encode_table(
             Some(group) => Request::Stats(group).encode(bytes),
             None => return Err(denied()),
         },
+    }
+    Ok(())
+}
+
+/// The same in the binary protocol, whose STAT knows no connections.
+fn encode_binary_table(
+    table: Table,
+    clearance: Option<Clearance>,
+    bytes: &mut Vec<u8>,
+) -> Result<(), ToolError> {
+    match (table, table.group()) {
+        (Table::Sizes, _) => sizes_request(clearance)?.encode_binary(OPAQUE, bytes),
+        (_, Some(group)) => BinaryRequest::Stat(group).encode(OPAQUE, bytes),
+        (_, None) => return Err(ToolError::NotInBinary(table.command())),
     }
     Ok(())
 }
@@ -353,26 +410,17 @@ fn permitted_credentials<'a>(
     }
 }
 
-fn ask_datagram(
-    link: &mut DatagramLink,
-    group: StatsGroup,
-    question: &'static str,
-) -> Result<StatsTable, ToolError> {
-    let text = link.ask(DatagramRequest::Stats(group))?;
+/// A table that came as one text.
+fn table_of_text(text: &[u8], question: &'static str) -> Result<StatsTable, ToolError> {
     let mut decoder = AsciiDecoder::new();
-    decoder.feed(&text);
+    decoder.feed(text);
     let mut table = StatsTable::new();
     while let Some(event) = decoder.next_event() {
         if take_row(event, &mut table, question)? {
             return Ok(table);
         }
     }
-    let rows = table.len();
-    Err(ToolError::Truncated {
-        question,
-        rows,
-        why: LinkError::Torn,
-    })
+    Err(ToolError::truncated(question, table.len(), LinkError::Torn))
 }
 
 /// Takes a line of a table; true at its end.
@@ -396,7 +444,7 @@ fn take_row(
         }
         other => Err(ToolError::Refused {
             question,
-            said: describe(&other),
+            said: other.to_string(),
         }),
     }
 }
@@ -425,7 +473,12 @@ fn is_old_size(text: &str) -> bool {
 
 impl AsciiLine {
     fn open(server: &Server) -> Result<AsciiLine, ToolError> {
-        let link = Link::open(&server.target, &server.security, server.timeout)?;
+        let link = Link::open(
+            &server.target,
+            &server.security,
+            server.timeout,
+            &server.stopped,
+        )?;
         Ok(AsciiLine {
             link,
             // One more than is taken: the decoder drops what is beyond without a word.
@@ -464,14 +517,7 @@ impl AsciiLine {
             match self.link.receive_until(until) {
                 Ok(bytes) => self.decoder.feed(&bytes),
                 Err(why) if table.is_empty() => return Err(why.into()),
-                Err(why) => {
-                    let rows = table.len();
-                    return Err(ToolError::Truncated {
-                        question,
-                        rows,
-                        why,
-                    });
-                }
+                Err(why) => return Err(ToolError::truncated(question, table.len(), why)),
             }
         }
     }
@@ -479,7 +525,12 @@ impl AsciiLine {
 
 impl BinaryLine {
     pub(crate) fn open(server: &Server) -> Result<BinaryLine, ToolError> {
-        let link = Link::open(&server.target, &server.security, server.timeout)?;
+        let link = Link::open(
+            &server.target,
+            &server.security,
+            server.timeout,
+            &server.stopped,
+        )?;
         Ok(BinaryLine {
             link,
             decoder: BinaryDecoder::new(),
@@ -492,13 +543,20 @@ impl BinaryLine {
         let mut bytes = Vec::new();
         BinaryRequest::Version.encode(OPAQUE, &mut bytes);
         self.link.send(&bytes)?;
-        let received = self.link.receive_within(wait)?;
-        self.decoder.feed(&received);
-        match self.next_reply()? {
-            Some(reply) if reply.opcode == opcode::VERSION && reply.status == status::NO_ERROR => {
-                Ok(Some(String::from_utf8_lossy(&reply.value).into_owned()))
+        let until = Instant::now() + wait;
+        loop {
+            match self.next_reply()? {
+                None => {
+                    let received = self.link.receive_until(until)?;
+                    self.decoder.feed(&received);
+                }
+                Some(reply)
+                    if reply.opcode == opcode::VERSION && reply.status == status::NO_ERROR =>
+                {
+                    return Ok(Some(String::from_utf8_lossy(&reply.value).into_owned()));
+                }
+                Some(_) => return Ok(None),
             }
-            _ => Ok(None),
         }
     }
 
@@ -530,25 +588,14 @@ impl BinaryLine {
             }
             match self.link.receive_until(until) {
                 Ok(bytes) => self.decoder.feed(&bytes),
-                Err(why) => {
-                    return Err(ToolError::Truncated {
-                        question,
-                        rows: 0,
-                        why,
-                    });
-                }
+                Err(why) => return Err(ToolError::truncated(question, 0, why)),
             }
         }
     }
 
-    fn table(
-        &mut self,
-        group: StatsGroup,
-        question: &'static str,
-    ) -> Result<StatsTable, ToolError> {
-        let mut bytes = Vec::new();
-        BinaryRequest::Stat(group).encode(OPAQUE, &mut bytes);
-        self.link.send(&bytes)?;
+    /// Asks by this STAT packet for a whole table.
+    fn table(&mut self, request: &[u8], question: &'static str) -> Result<StatsTable, ToolError> {
+        self.link.send(request)?;
         let until = Instant::now() + self.link.timeout();
         let mut table = StatsTable::new();
         loop {
@@ -564,20 +611,5 @@ impl BinaryLine {
                 [&reply.key, &reply.value].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
             push_row(&mut table, name, value, question)?;
         }
-    }
-}
-
-fn describe(event: &AsciiEvent) -> String {
-    match event {
-        AsciiEvent::Version(text) => format!("VERSION {text}"),
-        AsciiEvent::Stat { name, value } => format!("STAT {name} {value}"),
-        AsciiEvent::End => "END".to_owned(),
-        AsciiEvent::Value { bytes } => format!("VALUE of {bytes} bytes"),
-        AsciiEvent::Error => "ERROR".to_owned(),
-        AsciiEvent::ClientError(text) => format!("CLIENT_ERROR {text}"),
-        AsciiEvent::ServerError(text) => format!("SERVER_ERROR {text}"),
-        AsciiEvent::MetaNoop => "MN".to_owned(),
-        AsciiEvent::MetaEnd => "EN".to_owned(),
-        AsciiEvent::Other(text) => text.clone(),
     }
 }

@@ -26,7 +26,7 @@ use crate::text::page::{Ink, Page, WIDTH_COLUMNS_MIN};
 use crate::{Style, TextOptions};
 
 pub use explain::explain_value;
-pub use glossary::describe_field;
+pub use glossary::{describe_field, field_names};
 pub use keys::{key_line, keys_head};
 pub use pattern::shortened_key;
 pub use summary::{KeySummary, summary};

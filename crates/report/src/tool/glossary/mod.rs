@@ -121,6 +121,15 @@ pub fn describe_field(name: &str, language: Language) -> Option<&'static str> {
     field(name).map(|field| pick(language, field.en, field.ja))
 }
 
+/// The names of all fields that [`describe_field`] knows, those of a table together. A name that
+/// several tables have comes once for each.
+pub fn field_names() -> impl Iterator<Item = &'static str> {
+    [statistics::FIELDS, settings::FIELDS, classes::FIELDS]
+        .into_iter()
+        .flatten()
+        .map(|field| field.name)
+}
+
 /// A field of any table; one that several have is the first that fits its prefix.
 pub(super) fn field(name: &str) -> Option<&'static Field> {
     let (bare, of_a_class) = without_number(name);
