@@ -12,6 +12,8 @@ use crate::values::{parse_duration, parse_rate};
 pub(crate) const RATE_PPS_DEFAULT: u64 = 10_000;
 /// Sends after the first of a run that says nothing else.
 pub(crate) const RETRIES_DEFAULT: u32 = 3;
+/// More threads than any network card has queues.
+pub(crate) const THREADS_MAX: u32 = 64;
 /// More would only annoy.
 pub(crate) const RETRIES_MAX: u32 = 10;
 
@@ -76,6 +78,8 @@ pub(crate) enum Command {
     /// Look into one server: memcached-tool's modes, over TCP, UDP, a unix socket or TLS
     #[command(after_help = TOOL)]
     Tool(ToolFlags),
+    /// What this machine allows each engine, and what is missing
+    Doctor(DoctorFlags),
     /// A made-up network on loopback, scanned: the whole product seen in ten seconds
     Demo(DemoFlags),
 }
@@ -131,7 +135,8 @@ pub(crate) struct ScanFlags {
 /// How fast and how patiently to ask.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PaceFlags {
-    /// Packets a second at most, such as 50k or 10Mbit [default: 10000]
+    /// Packets a second at most, such as 50k, or 10Mbit of 84 bytes a packet on the wire
+    /// [default: 10000]
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     pub(crate) rate: Option<u64>,
     /// Sends after the first, only to what stayed silent [default: 3]
@@ -147,13 +152,26 @@ pub(crate) struct PaceFlags {
     /// What moves the packets
     #[arg(long, value_name = "ENGINE", default_value = "auto")]
     pub(crate) engine: Engine,
+    /// Send over this interface only (default: as the routes say); not with --engine socket
+    #[arg(long, value_name = "NAME")]
+    pub(crate) interface: Option<String>,
+    /// Threads that send frames [default: one a CPU, at most 4]
+    #[arg(long, value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(THREADS_MAX)))]
+    pub(crate) threads: Option<u32>,
 }
 
 /// What moves the packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Engine {
-    /// The best that this machine allows
+    /// The best that this machine and the targets allow
     Auto,
+    /// Frames made in the kernel (XDP live frames): millions of packets a second; Linux 5.18, root
+    Live,
+    /// AF_XDP sockets: a million packets a second; root
+    Xdp,
+    /// AF_PACKET sockets: hundreds of thousands of packets a second; root or CAP_NET_RAW
+    Packet,
     /// Ordinary sockets: no privileges needed
     Socket,
 }
@@ -184,7 +202,8 @@ pub(crate) enum SeverityFlag {
 /// Where results go and how they look.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct OutputFlags {
-    /// text, ndjson, json or nmap; repeatable; without a path (or with `-`) on stdout
+    /// text, ndjson, json, nmap or pcapng (the frames behind findings; needs privileges);
+    /// repeatable; without a path (or with `-`) on stdout
     #[arg(short = 'o', long = "output", value_name = "FORMAT[=PATH]")]
     pub(crate) output: Vec<String>,
     /// Language of the text (default: from the locale)
@@ -385,6 +404,28 @@ impl ToolMode {
             ToolMode::Console => "console",
         }
     }
+}
+
+/// Flags of `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorFlags {
+    /// text or json
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub(crate) output: DoctorFormat,
+    /// Language of the text (default: from the locale)
+    #[arg(long, value_name = "LANGUAGE")]
+    pub(crate) lang: Option<LanguageFlag>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DoctorFormat {
+    Text,
+    Json,
 }
 
 /// Flags of `demo`.

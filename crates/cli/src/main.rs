@@ -39,6 +39,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Verify(flags) => commands::verify::verify(flags),
         Command::Scope(flags) => commands::scope::scope(flags),
         Command::Tool(flags) => commands::tool::tool(flags),
+        Command::Doctor(flags) => commands::doctor::doctor(&flags),
         Command::Demo(flags) => commands::demo::demo(flags),
     }
 }

@@ -1,12 +1,13 @@
 //! The reports of a run and where they go. Every file is opened before the first packet leaves.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use engine::Event;
+use model::{CapturedFrame, Record};
 use report::{Checkpoint, Format, Report, TextOptions};
 
 use crate::exit::Failure;
@@ -28,6 +29,8 @@ enum Place {
 struct Output {
     report: Box<dyn Report>,
     place: Place,
+    /// As it was asked for.
+    typed: String,
     state: State,
 }
 
@@ -44,6 +47,7 @@ enum State {
 /// All reports of a run.
 pub(crate) struct Outputs {
     outputs: Vec<Output>,
+    wants_frames: bool,
     buffer: Vec<u8>,
 }
 
@@ -63,9 +67,17 @@ impl Outputs {
             typed
         };
         let mut stdout_taken = false;
+        let mut wants_frames = false;
         for typed in typed {
             let (format, path) = split(typed)?;
+            wants_frames |= format == Format::Pcapng;
             let place = match path {
+                None if format == Format::Pcapng && io::stdout().is_terminal() => {
+                    return Err(Failure::usage(format!(
+                        "-o {typed}: frames are no text for a terminal; give it a path, such as \
+                         -o pcapng=FILE"
+                    )));
+                }
                 None if stdout_taken => {
                     return Err(Failure::usage(format!(
                         "-o {typed}: stdout is taken by another output; give it a path, such as \
@@ -91,59 +103,80 @@ impl Outputs {
             outputs.push(Output {
                 report: report::writer(format, options),
                 place,
+                typed: typed.clone(),
                 state: State::Alive,
             });
         }
-        // Old results make room only now that nothing can be refused any more.
-        for (output, typed) in outputs.iter().zip(typed) {
+        Ok(Outputs {
+            outputs,
+            wants_frames,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Empties the files that are begun anew: when nothing can be refused any more, and not before,
+    /// so that a mistake costs no old results.
+    pub(crate) fn make_room(&self) -> Result<(), Failure> {
+        for output in &self.outputs {
             output
                 .place
                 .make_room()
-                .map_err(|error| cannot_write(typed, &output.place.name(), &error))?;
+                .map_err(|error| cannot_write(&output.typed, &output.place.name(), &error))?;
         }
-        Ok(Outputs {
-            outputs,
-            buffer: Vec::new(),
-        })
+        Ok(())
     }
 
     /// Writes what an event amounts to, and says at once what cannot be written. False once no
     /// output is left.
     pub(crate) fn tell(&mut self, event: &Event) -> bool {
+        self.write(&mut |report, buffer| match event {
+            Event::Run(run) => report.run(run, buffer),
+            Event::Record(record) => report.record(record, buffer),
+            Event::Checkpoint {
+                run,
+                timestamp,
+                counter,
+                pending,
+                verdicts,
+                alarms,
+            } => {
+                let checkpoint = Checkpoint {
+                    run,
+                    timestamp: *timestamp,
+                    counter: *counter,
+                    pending,
+                    verdicts,
+                    alarms: *alarms,
+                };
+                report.checkpoint(&checkpoint, buffer);
+            }
+            Event::Summary(summary) => report.summary(summary, buffer),
+            Event::Progress { .. } => {}
+        })
+    }
+
+    /// Writes the frames that passed between us and the endpoint of a record that comes next.
+    pub(crate) fn capture(&mut self, record: &Record, frames: &[CapturedFrame]) {
+        self.write(&mut |report, buffer| report.capture(record, frames, buffer));
+    }
+
+    /// Whether an output wants frames.
+    pub(crate) fn wants_frames(&self) -> bool {
+        self.wants_frames
+    }
+
+    /// Lets every output that is alive say something, and writes it. False once none is left.
+    fn write(&mut self, say: &mut dyn FnMut(&mut dyn Report, &mut Vec<u8>)) -> bool {
         for output in &mut self.outputs {
             if output.state != State::Alive {
                 continue;
             }
             self.buffer.clear();
-            let buffer = &mut self.buffer;
-            match event {
-                Event::Run(run) => output.report.run(run, buffer),
-                Event::Record(record) => output.report.record(record, buffer),
-                Event::Checkpoint {
-                    run,
-                    timestamp,
-                    counter,
-                    pending,
-                    verdicts,
-                    alarms,
-                } => {
-                    let checkpoint = Checkpoint {
-                        run,
-                        timestamp: *timestamp,
-                        counter: *counter,
-                        pending,
-                        verdicts,
-                        alarms: *alarms,
-                    };
-                    output.report.checkpoint(&checkpoint, buffer);
-                }
-                Event::Summary(summary) => output.report.summary(summary, buffer),
-                Event::Progress { .. } => {}
-            }
-            if buffer.is_empty() {
+            say(output.report.as_mut(), &mut self.buffer);
+            if self.buffer.is_empty() {
                 continue;
             }
-            match output.place.write(buffer) {
+            match output.place.write(&self.buffer) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                     output.state = State::Left;
@@ -325,7 +358,7 @@ mod tests {
             ),
             (
                 "yaml",
-                Err("-o yaml: no format \"yaml\"; write one of text, ndjson, json, nmap"),
+                Err("-o yaml: no format \"yaml\"; write one of text, ndjson, json, nmap, pcapng"),
             ),
             ("nmap=", Err("-o nmap=: a path is missing behind the =")),
         ] {

@@ -83,10 +83,12 @@ impl Join {
     /// An answer after silence. If the silence still waits for TCP, it was never judged: the answer
     /// takes its place.
     fn add_late(&mut self, key: &(Address, u16), mut observation: Observation) -> Vec<Joined> {
-        let waiting = self
-            .halves
-            .get_mut(key)
-            .and_then(|half| half.udp_waiting.as_mut());
+        let waiting = match observation.transport {
+            Transport::Udp => self.halves.get_mut(key),
+            // Silence over TCP waits for nobody.
+            Transport::Tcp | Transport::Unix => None,
+        };
+        let waiting = waiting.and_then(|half| half.udp_waiting.as_mut());
         match waiting {
             Some(waiting) => {
                 observation.late = false;
@@ -211,6 +213,7 @@ mod tests {
             transport,
             evidence,
             late: false,
+            hardware: None,
         }
     }
 

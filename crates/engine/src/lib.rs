@@ -1,16 +1,19 @@
 //! The use case: a plan and a permit become records.
 //!
-//! The desk between the hands and the doors. [`scan`] runs a [`sockets::Network`] (the kernel's or a
-//! simulated one), joins what TCP and UDP of one address said, has it judged, applies the accepted
+//! The desk between the hands and the doors. [`scan`] runs a [`sockets::Network`] ([`ways`] opens the
+//! one that fits, or it is a simulated one), joins what TCP and UDP of one address said, has it judged, applies the accepted
 //! risks, and tells everything that happens through one [`Event`] enum. It prints nothing, reads no
 //! file, and knows no output format.
 
 mod accept;
+pub mod doctor;
 mod event;
 mod join;
 mod scan;
 pub mod tool;
+pub mod ways;
 
+pub use ::frames::{EngineKind, FramesError};
 pub use accept::AcceptedRisk;
 pub use event::{Event, Outcome};
 pub use scan::{Job, scan};

@@ -1,13 +1,13 @@
 //! From a plan to records, a summary and an outcome.
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use model::{
-    Address, Contact, Ending, Endpoint, Evidence, Impression, Judgement, Pending, Record,
+    Address, Contact, Ending, Endpoint, Evidence, Hardware, Impression, Judgement, Pending, Record,
     RunRecord, Severity, Summary, Text, Transport, Verdict, VerdictCounts,
 };
 use sockets::{AcceptsEverything, Network, Observation, Plan, Progress, Sink, SocketError, Tally};
@@ -64,6 +64,7 @@ pub fn scan(
         verdicts: job.verdicts_before,
         alarms: job.alarms_before,
         held: BTreeMap::new(),
+        streams_may_be_late: network.streams_may_be_late(),
         named_recorded: HashSet::new(),
         unasked: 0,
         last: Tally {
@@ -89,6 +90,7 @@ pub fn scan(
     let complete = tally.complete && desk.verdicts.of(Verdict::Unfinished) == 0;
     let mut notes = job.notes.clone();
     notes.extend(notes_of(&tally.accepts_everything));
+    notes.extend(tally.notes);
     notes.extend(error.as_ref().map(note_of_error));
     let summary = Summary {
         run: Arc::clone(&job.run.run),
@@ -125,6 +127,8 @@ struct Desk<'a> {
     alarms: u64,
     /// Records of endpoints that have not answered us: a late answer may still replace them.
     held: BTreeMap<Endpoint, Record>,
+    /// Whether that may be so over TCP too.
+    streams_may_be_late: bool,
     /// Endpoints of named pairs that have their record, by [`named_key`].
     named_recorded: HashSet<u64>,
     /// Endpoints counted as unfinished because the run was stopped.
@@ -138,6 +142,25 @@ impl Sink for Desk<'_> {
         for joined in self.join.add(observation) {
             self.judge(joined);
         }
+    }
+
+    fn counted(&mut self, transport: Transport, contact: &Contact, endpoints: u64) {
+        let evidence = Evidence::without_dialogue(contact.clone(), 0, None);
+        // Nothing was said, so the address has no say in the verdict.
+        let anywhere = Address::Ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let own = Some(&evidence);
+        let (tcp, udp) = match transport {
+            Transport::Udp => (None, own),
+            Transport::Tcp | Transport::Unix => (own, None),
+        };
+        let host = assess::Host {
+            address: &anywhere,
+            port: 0,
+            tcp,
+            udp,
+        };
+        let verdict = assess::verdict(&host, transport);
+        self.verdicts.add_many(verdict, endpoints);
     }
 
     fn progress(&mut self, progress: &Progress) {
@@ -177,7 +200,10 @@ impl Desk<'_> {
     /// A pending pair whose UDP side was seen and waits here for TCP has no verdict yet: if the run
     /// breaks off now, both have to be asked again.
     fn with_waiting(&self, mut pair: Pending) -> Pending {
-        if let Some(index) = self.job.plan.order.index_at(pair.counter) {
+        // Only pairs that were begun one by one have anything that waits.
+        if pair.count == 1
+            && let Some(index) = self.job.plan.order.index_at(pair.counter)
+        {
             let target = self.permit.pair(index);
             pair.datagram |= self.join.is_waiting(target.address(), target.port());
         }
@@ -211,8 +237,15 @@ impl Desk<'_> {
         }
         let judgement = assess::judge(&host, observation.transport);
         let endpoint = observation.target.endpoint(observation.transport);
-        let record = self.record(endpoint, joined.observation.evidence, judgement);
-        if may_be_replaced(&record) {
+        let hardware = joined.observation.hardware.map(|address| Hardware {
+            address,
+            vendor: ::frames::vendor(address),
+        });
+        let record = Record {
+            hardware,
+            ..self.record(endpoint, joined.observation.evidence, judgement)
+        };
+        if self.may_be_replaced(&record) {
             self.hold(record);
         } else {
             self.emit(record);
@@ -226,12 +259,25 @@ impl Desk<'_> {
             run: Arc::clone(&self.job.run.run),
             timestamp: SystemTime::now(),
             hostname: self.permit.selection().hostname(&endpoint.address).cloned(),
+            hardware: None,
             endpoint,
             evidence,
             judgement,
             acceptances,
             alarm,
         }
+    }
+
+    /// Whether an answer may still come and replace this record: nothing was heard, or only a
+    /// datagram that was no answer to ours.
+    fn may_be_replaced(&self, record: &Record) -> bool {
+        let dialogue = record.evidence.dialogue.as_deref();
+        let impression = dialogue.and_then(|dialogue| dialogue.impression.as_ref());
+        let unheard = record.evidence.contact == Contact::Silent
+            && record.endpoint.transport == Transport::Tcp;
+        record.judgement.verdict == Verdict::Silent
+            || (unheard && self.streams_may_be_late)
+            || matches!(impression, Some(Impression::ForeignDatagram(_)))
     }
 
     fn hold(&mut self, record: Record) {
@@ -246,9 +292,10 @@ impl Desk<'_> {
     /// An endpoint that was counted as silent has answered after all.
     fn replace_silence(&mut self, observation: &Observation) {
         let endpoint = observation.target.endpoint(observation.transport);
-        let counted = match self.held.remove(&endpoint) {
-            Some(record) => record.judgement.verdict,
-            None => Verdict::Silent,
+        let counted = match (self.held.remove(&endpoint), observation.transport) {
+            (Some(record), _) => record.judgement.verdict,
+            (None, Transport::Udp) => Verdict::Silent,
+            (None, Transport::Tcp | Transport::Unix) => Verdict::Filtered,
         };
         if self.verdicts.of(counted) > 0 {
             self.verdicts.take_back(counted);
@@ -339,15 +386,6 @@ impl Desk<'_> {
 /// A number for the endpoint of a pair: a pair has at most two.
 fn named_key(index: u64, transport: Transport) -> u64 {
     index * 2 + u64::from(transport == Transport::Udp)
-}
-
-/// Whether an answer may still come and replace this record: nothing was heard, or only a datagram
-/// that was no answer to ours.
-fn may_be_replaced(record: &Record) -> bool {
-    let dialogue = record.evidence.dialogue.as_deref();
-    let impression = dialogue.and_then(|dialogue| dialogue.impression.as_ref());
-    record.judgement.verdict == Verdict::Silent
-        || matches!(impression, Some(Impression::ForeignDatagram(_)))
 }
 
 /// Whether the end of the run, and not the endpoint's own deadline, cut it short.

@@ -240,13 +240,13 @@ fn shard(value: &Value) -> Option<(u64, u64)> {
     (1 <= part && part <= parts).then_some((part, parts))
 }
 
-/// Pairs that were begun and not ended; none if the key is missing.
+/// Pairs that were begun and not ended, ascending; none if the key is missing.
 fn pending(fields: Fields<'_>) -> Result<Vec<Pending>, ImportError> {
-    let expected = "an object with arrays of integers";
+    let expected = "an object with arrays of integers and of [first, last]";
     let lists = fields.optional("pending", expected, |value| {
-        let list = |transport: &str| -> Option<Vec<u64>> {
+        let list = |transport: &str| -> Option<Vec<(u64, u64)>> {
             match value.get(transport) {
-                Some(list) => list.as_array()?.iter().map(Value::as_u64).collect(),
+                Some(list) => list.as_array()?.iter().map(stretch).collect(),
                 None => Some(Vec::new()),
             }
         };
@@ -254,25 +254,49 @@ fn pending(fields: Fields<'_>) -> Result<Vec<Pending>, ImportError> {
         Some((list("tcp")?, list("udp")?))
     })?;
     let (streams, datagrams) = lists.unwrap_or_default();
-    let mut pairs: BTreeMap<u64, Pending> = BTreeMap::new();
-    let empty = |counter| Pending {
-        counter,
-        stream: false,
-        datagram: false,
+    Ok(merged(&streams, &datagrams))
+}
+
+/// A counter, or the first and the last one of a stretch of them: as `first..end`.
+fn stretch(value: &Value) -> Option<(u64, u64)> {
+    let (first, last) = match value.as_array().map(Vec::as_slice) {
+        Some([first, last]) => (first.as_u64()?, last.as_u64()?),
+        Some(_) => return None,
+        None => (value.as_u64()?, value.as_u64()?),
     };
-    for counter in streams {
-        pairs
-            .entry(counter)
-            .or_insert_with(|| empty(counter))
-            .stream = true;
+    let end = last.checked_add(1)?;
+    (first < end).then_some((first, end))
+}
+
+/// Cuts the stretches of both transports at each other's ends, so that every pair stands in one.
+fn merged(streams: &[(u64, u64)], datagrams: &[(u64, u64)]) -> Vec<Pending> {
+    // At a counter, how many stretches of each transport begin less how many end.
+    let mut changes: BTreeMap<u64, (i64, i64)> = BTreeMap::new();
+    for (first, end) in streams {
+        changes.entry(*first).or_default().0 += 1;
+        changes.entry(*end).or_default().0 -= 1;
     }
-    for counter in datagrams {
-        pairs
-            .entry(counter)
-            .or_insert_with(|| empty(counter))
-            .datagram = true;
+    for (first, end) in datagrams {
+        changes.entry(*first).or_default().1 += 1;
+        changes.entry(*end).or_default().1 -= 1;
     }
-    Ok(pairs.into_values().collect())
+    let mut pending: Vec<Pending> = Vec::new();
+    let (mut begin, mut stream_depth, mut datagram_depth) = (0, 0, 0);
+    for (at, (stream, datagram)) in changes {
+        let one = Pending {
+            counter: begin,
+            count: at - begin,
+            stream: stream_depth > 0,
+            datagram: datagram_depth > 0,
+        };
+        if one.count > 0 && (one.stream || one.datagram) {
+            pending.push(one);
+        }
+        begin = at;
+        stream_depth += stream;
+        datagram_depth += datagram;
+    }
+    pending
 }
 
 /// Counts by verdict; a verdict that is not known here is passed over like an unknown key.
@@ -359,6 +383,58 @@ mod tests {
         let past = read(&[RUN, PROGRESS]).unwrap();
         assert_eq!((past.counter, past.complete), (2, false));
         assert_eq!((past.verdicts.total(), past.alarms), (2, 2));
+    }
+
+    #[test]
+    fn pending_pairs_are_counters_and_stretches_of_them() {
+        let check = |tcp: &str, udp: &str, expect: &[(u64, u64, bool, bool)]| {
+            let with = format!(r#""counter":2,"pending":{{"tcp":{tcp},"udp":{udp}}}"#);
+            let line = PROGRESS.replace(r#""counter":2"#, &with);
+            let pending: Vec<_> = read(&[RUN, &line])
+                .unwrap()
+                .pending
+                .iter()
+                .map(|one| (one.counter, one.count, one.stream, one.datagram))
+                .collect();
+            assert_eq!(pending, expect, "tcp {tcp}, udp {udp}");
+        };
+        check("[]", "[]", &[]);
+        check("[4]", "[[4,4]]", &[(4, 1, true, true)]);
+        check(
+            "[[2,9]]",
+            "[5,[8,11]]",
+            &[
+                (2, 3, true, false),
+                (5, 1, true, true),
+                (6, 2, true, false),
+                (8, 2, true, true),
+                (10, 2, false, true),
+            ],
+        );
+        // What stands there twice is asked once.
+        check(
+            "[[1,3],[2,5]]",
+            "[]",
+            &[
+                (1, 1, true, false),
+                (2, 2, true, false),
+                (4, 2, true, false),
+            ],
+        );
+        for wrong in [
+            "[[3,2]]",
+            "[[1]]",
+            "[[1,2,3]]",
+            "[-1]",
+            "[18446744073709551615]",
+        ] {
+            let with = format!(r#""counter":2,"pending":{{"tcp":{wrong}}}"#);
+            let line = PROGRESS.replace(r#""counter":2"#, &with);
+            check_error(
+                &[RUN, &line],
+                "line 2: `pending` is not an object with arrays of integers and of [first, last]",
+            );
+        }
     }
 
     #[test]

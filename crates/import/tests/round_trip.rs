@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use import::{PastEndpoint, PastFinding, PastRun, read_ndjson};
 use model::{
-    Address, Answer, Auth, Confidence, Contact, Dialogue, Endpoint, Evidence, Finding, Judgement,
-    Language, Pending, Record, RunRecord, Severity, StatsTable, Summary, Text, Transport, Vantage,
-    Verdict, VerdictCounts,
+    Address, Answer, Auth, Confidence, Contact, Dialogue, Endpoint, Evidence, Finding, Hardware,
+    Judgement, Language, MacAddress, Pending, Record, RunRecord, Severity, StatsTable, Summary,
+    Text, Transport, Vantage, Verdict, VerdictCounts,
 };
 use proptest::prelude::*;
 use report::{Checkpoint, Format, Report, Style, TextOptions, writer};
@@ -78,6 +78,10 @@ fn record(address: Address, port: u16, transport: Transport, verdict: Verdict) -
         timestamp: SystemTime::UNIX_EPOCH,
         endpoint: Endpoint::new(address, port, transport),
         hostname: answered.then(|| Arc::from(HOSTILE)),
+        hardware: answered.then(|| Hardware {
+            address: MacAddress([0x52, 0x54, 0, 1, 2, 3]),
+            vendor: Some(HOSTILE.to_owned()),
+        }),
         evidence: Evidence {
             contact: if answered {
                 Contact::Answered
@@ -158,15 +162,23 @@ fn file(records: &[Record]) -> Vec<u8> {
     out
 }
 
-/// Pairs over one transport or both.
+/// Pairs over one transport or both, and stretches of them that touch.
 fn pending() -> Vec<Pending> {
-    [(3, true, false), (9, false, true), (11, true, true)]
-        .map(|(counter, stream, datagram)| Pending {
-            counter,
-            stream,
-            datagram,
-        })
-        .into()
+    [
+        (3, 1, true, false),
+        (9, 1, false, true),
+        (11, 1, true, true),
+        (20, 5, true, true),
+        (25, 100, true, false),
+        (125, 2, false, true),
+    ]
+    .map(|(counter, count, stream, datagram)| Pending {
+        counter,
+        count,
+        stream,
+        datagram,
+    })
+    .into()
 }
 
 /// What must come back.

@@ -820,7 +820,7 @@ impl StreamInterview {
             }
             AsciiEvent::Error | AsciiEvent::ClientError(_) | AsciiEvent::ServerError(_) => {
                 // The words are memcached's, the version is not told: ask something else.
-                self.dialogue.version = Answer::Refused(describe(&event));
+                self.dialogue.version = Answer::Refused(event.to_string());
                 if self.options.depth == Depth::Sample {
                     self.options.depth = Depth::Scan;
                 }
@@ -1137,7 +1137,7 @@ impl StreamInterview {
                     | AsciiEvent::ServerError(_)
                     | AsciiEvent::Other(_) => Answer::Given(MetaNoop::NotKnown),
                     // Answers some other question: says nothing about this one.
-                    stray => Answer::Refused(describe(&stray)),
+                    stray => Answer::Refused(stray.to_string()),
                 };
             }
             _ => {
@@ -1721,13 +1721,13 @@ impl Collecting {
             }
             AsciiEvent::End => true,
             AsciiEvent::Error | AsciiEvent::ClientError(_) | AsciiEvent::ServerError(_) => {
-                self.table.push(REFUSED, describe(&event));
+                self.table.push(REFUSED, event.to_string());
                 true
             }
             other => {
                 self.strange_lines += 1;
                 if self.strange_lines > STRANGE_LINES_MAX {
-                    self.table.push(REFUSED, describe(&other));
+                    self.table.push(REFUSED, other.to_string());
                     return true;
                 }
                 false
@@ -1755,21 +1755,6 @@ impl Collecting {
             self.rows_left_out = true;
         }
         false
-    }
-}
-
-fn describe(event: &AsciiEvent) -> String {
-    match event {
-        AsciiEvent::Error => "ERROR".to_owned(),
-        AsciiEvent::ClientError(text) => format!("CLIENT_ERROR {text}"),
-        AsciiEvent::ServerError(text) => format!("SERVER_ERROR {text}"),
-        AsciiEvent::Other(text) => text.clone(),
-        AsciiEvent::Version(text) => format!("VERSION {text}"),
-        AsciiEvent::Stat { name, value } => format!("STAT {name} {value}"),
-        AsciiEvent::End => "END".to_owned(),
-        AsciiEvent::Value { .. } => "VALUE".to_owned(),
-        AsciiEvent::MetaNoop => "MN".to_owned(),
-        AsciiEvent::MetaEnd => "EN".to_owned(),
     }
 }
 

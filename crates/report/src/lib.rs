@@ -7,12 +7,14 @@
 //!
 //! What a server says is data in every format: see [`escape_for_terminal`].
 
+mod doctor;
 mod escape;
 mod json;
 mod labels;
 mod layout;
 mod ndjson;
 mod nmap;
+mod pcapng;
 mod text;
 pub mod tool;
 mod values;
@@ -20,8 +22,9 @@ mod words;
 
 use std::time::SystemTime;
 
-use model::{Language, Pending, Record, RunRecord, Summary, VerdictCounts};
+use model::{CapturedFrame, Language, Pending, Record, RunRecord, Summary, VerdictCounts};
 
+pub use doctor::{diagnosis_json, diagnosis_lines};
 pub use escape::escape_for_terminal;
 
 /// A form of report, by the word that `--output` takes.
@@ -35,11 +38,19 @@ pub enum Format {
     Json,
     /// The layout of `nmap -oN`.
     Nmap,
+    /// The frames behind the findings.
+    Pcapng,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 4] = [Format::Text, Format::Ndjson, Format::Json, Format::Nmap];
+    pub const ALL: [Format; 5] = [
+        Format::Text,
+        Format::Ndjson,
+        Format::Json,
+        Format::Nmap,
+        Format::Pcapng,
+    ];
 
     /// The format of a word, if it is one.
     pub fn parse(word: &str) -> Option<Format> {
@@ -55,6 +66,7 @@ impl Format {
             Format::Ndjson => "ndjson",
             Format::Json => "json",
             Format::Nmap => "nmap",
+            Format::Pcapng => "pcapng",
         }
     }
 }
@@ -97,6 +109,12 @@ pub trait Report: Send {
     /// An endpoint was judged.
     fn record(&mut self, record: &Record, out: &mut Vec<u8>);
 
+    /// The frames that passed between us and the endpoint of this record; comes before
+    /// [`Report::record`], and only if frames are captured at all.
+    fn capture(&mut self, record: &Record, frames: &[CapturedFrame], out: &mut Vec<u8>) {
+        let _ = (record, frames, out);
+    }
+
     /// The run is over, complete or not.
     fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>);
 
@@ -130,6 +148,7 @@ pub fn writer(format: Format, options: &TextOptions) -> Box<dyn Report> {
         Format::Ndjson => Box::new(ndjson::NdjsonReport),
         Format::Json => Box::new(json::JsonReport::default()),
         Format::Nmap => Box::new(nmap::NmapReport::new(options)),
+        Format::Pcapng => Box::new(pcapng::PcapngReport::default()),
     }
 }
 

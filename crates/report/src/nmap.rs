@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use model::{
-    Address, Auth, Contact, Dialogue, Language, Record, RunRecord, StatsTable, Summary, Transport,
-    Verdict,
+    Address, Auth, Contact, Dialogue, Hardware, Language, Record, RunRecord, StatsTable, Summary,
+    Transport, Verdict,
 };
 
 use crate::escape::escape_for_terminal;
@@ -44,6 +44,8 @@ struct Host {
     /// Whether anything was heard from it.
     up: bool,
     rtt: Option<Duration>,
+    /// Its network card, if it is on our own link: address and vendor, as nmap writes them.
+    card: Option<String>,
     ports: Vec<Port>,
 }
 
@@ -107,6 +109,9 @@ impl Report for NmapReport {
         host.rtt = [host.rtt, record.evidence.rtt].into_iter().flatten().min();
         if host.hostname.is_none() {
             host.hostname = record.hostname.as_deref().map(escape_for_terminal);
+        }
+        if host.card.is_none() {
+            host.card = record.hardware.as_ref().map(card);
         }
         if let Some(port) = port(record, self.language) {
             host.ports.push(port);
@@ -373,7 +378,16 @@ fn print_host(address: &Address, mut host: Host, out: &mut Vec<u8>) {
     line("", out);
     host.ports.sort_by_key(|port| (port.transport, port.number));
     print_table(&host.ports, out);
+    if let Some(card) = &host.card {
+        line(&format!("MAC Address: {card}"), out);
+    }
     line("", out);
+}
+
+/// A network card in nmap's words.
+fn card(hardware: &Hardware) -> String {
+    let vendor = hardware.vendor.as_deref().unwrap_or("Unknown");
+    format!("{} ({})", hardware.address, value(vendor))
 }
 
 /// Whether a name is only another spelling of the address.

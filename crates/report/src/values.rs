@@ -90,11 +90,17 @@ pub(crate) fn summary(summary: &Summary) -> Value {
     Value::Object(object)
 }
 
-/// What was begun and not ended, by transport; nothing is written where nothing is pending.
+/// What was begun and not ended, by transport: counters, and stretches of them as `[first,last]`.
+/// Nothing is written where nothing is pending.
 fn set_pending(object: &mut Object, pending: &[Pending]) {
-    let counters = |wanted: fn(&Pending) -> bool| -> Vec<u64> {
+    let counters = |wanted: fn(&Pending) -> bool| -> Vec<Value> {
         let of_transport = pending.iter().filter(|one| wanted(one));
-        of_transport.map(|one| one.counter).collect()
+        of_transport
+            .map(|one| match one.count {
+                0 | 1 => json!(one.counter),
+                count => json!([one.counter, one.counter.saturating_add(count - 1)]),
+            })
+            .collect()
     };
     if !pending.is_empty() {
         let (stream, datagram) = (counters(|one| one.stream), counters(|one| one.datagram));
@@ -111,6 +117,10 @@ pub(crate) fn endpoint(record: &Record) -> Value {
     }
     set(&mut object, "transport", record.endpoint.transport.as_str());
     set_some(&mut object, "hostname", record.hostname.as_deref());
+    if let Some(hardware) = &record.hardware {
+        set(&mut object, "mac", hardware.address.to_string());
+        set_some(&mut object, "vendor", hardware.vendor.as_deref());
+    }
     set(&mut object, "verdict", record.judgement.verdict.as_str());
     set(&mut object, "reason", record.judgement.reason.en.as_str());
     set(&mut object, "alarm", record.alarm);

@@ -19,9 +19,6 @@ use crate::address::Peer;
 /// `SO_EE_ORIGIN_ICMP` and `SO_EE_ORIGIN_ICMP6` of linux/errqueue.h.
 const ORIGIN_ICMP: u8 = 2;
 const ORIGIN_ICMP6: u8 = 3;
-/// ICMP destination unreachable (RFC 792) and ICMPv6 destination unreachable (RFC 4443).
-const ICMP_UNREACHABLE: u8 = 3;
-const ICMP6_UNREACHABLE: u8 = 1;
 
 /// One entry of an error queue.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +67,7 @@ pub(crate) fn take_error(fd: RawFd, scratch: &mut [u8]) -> Option<QueuedError> {
 
 /// What an ICMP error says about the endpoint.
 pub(crate) fn contact_of_icmp(icmp: IcmpError, ipv6: bool) -> Option<Contact> {
-    match contact_of_code(icmp, ipv6) {
+    match Contact::of_icmp(icmp, ipv6) {
         // Our own kernel makes this error when no neighbour answers; there was no packet.
         Some(Contact::Unreachable(_)) if icmp.from.is_some_and(is_own_address) => {
             Some(Contact::Unreachable(None))
@@ -90,32 +87,6 @@ fn is_own_address(ip: IpAddr) -> bool {
             .collect()
     });
     own.contains(&ip)
-}
-
-fn contact_of_code(icmp: IcmpError, ipv6: bool) -> Option<Contact> {
-    if ipv6 {
-        if icmp.kind != ICMP6_UNREACHABLE {
-            return None;
-        }
-        return Some(match icmp.code {
-            4 => Contact::Refused(Refusal::PortUnreachable(icmp)),
-            1 | 5 | 6 => Contact::Prohibited(Some(icmp)),
-            _ => Contact::Unreachable(Some(icmp)),
-        });
-    }
-    if icmp.kind != ICMP_UNREACHABLE {
-        return None;
-    }
-    match icmp.code {
-        3 => Some(Contact::Refused(Refusal::PortUnreachable(icmp))),
-        // RFC 1812 section 5.2.7.1: network, host or communication prohibited.
-        9 | 10 | 13 => Some(Contact::Prohibited(Some(icmp))),
-        // Protocol unreachable: the host is there and knows no such transport.
-        2 => Some(Contact::Prohibited(Some(icmp))),
-        // Fragmentation needed says nothing about the port.
-        4 => None,
-        _ => Some(Contact::Unreachable(Some(icmp))),
-    }
 }
 
 /// What an error of our own `connect` or `sendto` says, where no ICMP error explains it.

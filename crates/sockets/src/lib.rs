@@ -13,6 +13,9 @@
 //! raised, then counted against), interviews at once (in all and for each /24), bytes read of each
 //! reply (in `interview`), waits (every one has an end).
 //!
+//! Where something faster sweeps (raw frames), it leaves [`Leads`]: then only the pairs that it
+//! names are asked here, by the same probes and interviews ([`SocketNetwork::interview`]).
+//!
 //! [`Network`] is the trait above all ways to sweep: a plan and a permit go in, answers come out to
 //! the sink, a tally at the end. The simulator implements it too.
 
@@ -20,6 +23,7 @@ mod address;
 mod certificate;
 mod cookie;
 mod icmp;
+mod leads;
 pub mod limits;
 mod link;
 mod neighbour_table;
@@ -36,11 +40,16 @@ mod sweep_streams;
 mod talks;
 mod timers;
 
-pub use link::{DatagramLink, Link, LinkError, Security, TlsOptions};
+pub use leads::{Lead, LeadTeller, Leads, LeadsEnd, LeadsProgress, leads};
+pub use link::{
+    DATAGRAM_SENDS_MAX, DatagramLink, Link, LinkError, ReplySpeed, Security, TlsOptions,
+};
 pub use neighbourhood::Neighbourhood;
 pub use plan::{
     AcceptsEverything, Network, Observation, Plan, Progress, Sink, SocketError, Tally,
     TimeoutPolicy,
 };
 pub use reactor::SocketNetwork;
-pub use surroundings::{has_interface, local_networks, resolve, vantage};
+pub use surroundings::{
+    Capabilities, capabilities, has_interface, kernel_release, local_networks, resolve, vantage,
+};

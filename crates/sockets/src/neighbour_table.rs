@@ -6,16 +6,24 @@
 //! nothing, and an address where nobody is would be taken for one behind a filter. The table of
 //! neighbours, /proc/net/arp (proc(5)), says it for all of them. It knows IPv4 only; for IPv6 the
 //! error is all there is.
+//!
+//! The same table tells the network card of everybody on the link who answered.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
+
+use model::MacAddress;
+use nix::ifaddrs::getifaddrs;
 
 /// How long the kernel asks for a neighbour (mcast_solicit times retrans_time, arp(7)), and a
 /// little more.
 pub(crate) const UNANSWERED_AFTER: Duration = Duration::from_millis(3_200);
 /// The table is not read more often than this.
 const REREAD_INTERVAL: Duration = Duration::from_millis(100);
+/// Out of turn it is read at most so often in a run: for cards of hosts that answered before the
+/// next reading was due.
+const READS_OUT_OF_TURN_MAX: u32 = 4_096;
 const TABLE: &str = "/proc/net/arp";
 
 /// What the table said so far.
@@ -24,6 +32,11 @@ pub(crate) struct NeighbourTable {
     /// Entries that failed leave the table early when it is full, so they are remembered here. At
     /// most as many as there are addresses on our own links.
     unanswered: HashSet<Ipv4Addr>,
+    /// Network cards of those that answered; as bounded.
+    cards: HashMap<Ipv4Addr, MacAddress>,
+    /// Our own links, each as network and mask; looked up once.
+    links: Option<Vec<(u32, u32)>>,
+    read_out_of_turn: u32,
     read_at: Option<Duration>,
 }
 
@@ -33,13 +46,45 @@ impl NeighbourTable {
         let IpAddr::V4(ip) = ip else {
             return false;
         };
-        let is_fresh = self.read_at.is_some_and(|at| now < at + REREAD_INTERVAL);
-        if !is_fresh {
-            self.read_at = Some(now);
-            // Without the table, the kernel's errors are all there is.
-            self.learn(&std::fs::read_to_string(TABLE).unwrap_or_default());
+        if !self.is_fresh(now) {
+            self.read(now);
         }
         self.unanswered.contains(&ip)
+    }
+
+    /// The network card of an address on our own link that has answered.
+    pub(crate) fn hardware(&mut self, ip: IpAddr, now: Duration) -> Option<MacAddress> {
+        let IpAddr::V4(ip) = ip else {
+            return None;
+        };
+        if !self.is_on_link(ip) {
+            return None;
+        }
+        if !self.cards.contains_key(&ip) {
+            if !self.is_fresh(now) {
+                self.read(now);
+            } else if self.read_out_of_turn < READS_OUT_OF_TURN_MAX {
+                self.read_out_of_turn += 1;
+                self.read(now);
+            }
+        }
+        self.cards.get(&ip).copied()
+    }
+
+    fn is_on_link(&mut self, ip: Ipv4Addr) -> bool {
+        let ip = u32::from(ip);
+        let links = self.links.get_or_insert_with(own_links);
+        links.iter().any(|(network, mask)| ip & mask == *network)
+    }
+
+    fn is_fresh(&self, now: Duration) -> bool {
+        self.read_at.is_some_and(|at| now < at + REREAD_INTERVAL)
+    }
+
+    fn read(&mut self, now: Duration) {
+        self.read_at = Some(now);
+        // Without the table, the kernel's errors are all there is.
+        self.learn(&std::fs::read_to_string(TABLE).unwrap_or_default());
     }
 
     fn learn(&mut self, table: &str) {
@@ -48,12 +93,43 @@ impl NeighbourTable {
             let address = fields.next().and_then(|address| address.parse().ok());
             match (address, fields.nth(1)) {
                 // Without the flag ATF_COM (0x2) an entry is not complete.
-                (Some(address), Some("0x0")) => self.unanswered.insert(address),
-                (Some(address), Some(_)) => self.unanswered.remove(&address),
-                _ => false,
-            };
+                (Some(address), Some("0x0")) => {
+                    self.unanswered.insert(address);
+                }
+                (Some(address), Some(_)) => {
+                    self.unanswered.remove(&address);
+                    if let Some(card) = fields.next().and_then(card) {
+                        self.cards.insert(address, card);
+                    }
+                }
+                _ => {}
+            }
         }
     }
+}
+
+/// A card as the table writes it; `None` for links that have none.
+fn card(text: &str) -> Option<MacAddress> {
+    let mut bytes = [0; 6];
+    let mut parts = text.split(':');
+    for byte in &mut bytes {
+        *byte = u8::from_str_radix(parts.next()?, 16).ok()?;
+    }
+    (parts.next().is_none() && bytes != [0; 6]).then_some(MacAddress(bytes))
+}
+
+/// The IPv4 networks of this machine's interfaces.
+fn own_links() -> Vec<(u32, u32)> {
+    let Ok(interfaces) = getifaddrs() else {
+        return Vec::new();
+    };
+    interfaces
+        .filter_map(|interface| {
+            let address = u32::from(interface.address?.as_sockaddr_in()?.ip());
+            let mask = u32::from(interface.netmask?.as_sockaddr_in()?.ip());
+            Some((address & mask, mask))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -91,6 +167,26 @@ mod tests {
             "it left the table, and is not there"
         );
         assert!(after(&[FAILED, ANSWERED]).is_empty(), "late, but there");
+    }
+
+    #[test]
+    fn cards_are_those_of_complete_entries() {
+        let mut known = NeighbourTable::default();
+        known.learn(
+            "IP address HW type Flags HW address Mask Device
+10.92.0.2        0x1         0x2         3a:ff:31:0b:cc:01     *        here0
+10.92.0.3        0x1         0x0         00:00:00:00:00:00     *        here0
+10.92.0.4        0x1         0x2         00:00:00:00:00:00     *        ppp0
+10.92.0.5        0x1         0x2         3a:ff:31:0b:cc        *        here0
+10.92.0.6        0x1         0x2         3a:ff:31:0b:cc:01:02  *        here0
+10.92.0.7        0x1         0x2
+",
+        );
+        let expected = [(
+            Ipv4Addr::new(10, 92, 0, 2),
+            MacAddress([0x3a, 0xff, 0x31, 0x0b, 0xcc, 0x01]),
+        )];
+        assert_eq!(known.cards, HashMap::from(expected));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use interview::Depth;
-use model::{Evidence, Impression, Pending, Transport};
+use model::{Contact, Evidence, Impression, MacAddress, Pending, Text, Transport};
 use targets::{AddressRange, Order, Permit, Permitted};
 
 /// How long one probe is waited for.
@@ -52,6 +52,8 @@ pub struct Observation {
     /// Whether this replaces an observation of silence that was already handed over: the answer
     /// came late.
     pub late: bool,
+    /// The network card that answers for the address on our own link, if that is where it is.
+    pub hardware: Option<MacAddress>,
 }
 
 /// How far a sweep is.
@@ -75,6 +77,8 @@ pub struct Progress {
 pub trait Sink {
     /// An endpoint has been seen to its end.
     fn observed(&mut self, observation: Observation);
+    /// So many endpoints have been seen to their end that are told of by nothing but their number.
+    fn counted(&mut self, transport: Transport, contact: &Contact, endpoints: u64);
     /// Called a few times a second.
     fn progress(&mut self, progress: &Progress);
     /// Called every few seconds: from here an interrupted run can be continued. Every pair before
@@ -116,6 +120,8 @@ pub struct Tally {
     pub duration: Duration,
     /// Networks in which everything accepts.
     pub accepts_everything: Vec<AcceptsEverything>,
+    /// What else a reader must know about the run.
+    pub notes: Vec<Text>,
 }
 
 /// Our own system refused something without which nothing can be asked.
@@ -150,6 +156,11 @@ impl SocketError {
 
 /// A way to sweep: a plan and a permit go in, answers come out to the sink, a tally at the end.
 pub trait Network {
+    /// Whether an answer over TCP may come after its endpoint was told of as silent.
+    fn streams_may_be_late(&self) -> bool {
+        false
+    }
+
     /// Asks every pair of the plan's order, all of them from the permit.
     ///
     /// # Errors

@@ -96,6 +96,8 @@ pub(crate) enum Token {
     Stream(Key, u8),
     /// The socket of a UDP interview.
     Datagram(Key),
+    /// A sweep that leaves leads has something new.
+    Leads,
 }
 
 impl Token {
@@ -112,6 +114,14 @@ impl Token {
             Token::Attempt(key) => (1, 0, key),
             Token::Stream(key, connection) => (2, connection, key),
             Token::Datagram(key) => (3, 0, key),
+            Token::Leads => (
+                4,
+                0,
+                Key {
+                    index: 0,
+                    generation: 0,
+                },
+            ),
         };
         (kind << 60)
             | (u64::from(sub) << 52)
@@ -132,7 +142,8 @@ impl Token {
             },
             1 => Token::Attempt(key),
             2 => Token::Stream(key, sub),
-            _ => Token::Datagram(key),
+            3 => Token::Datagram(key),
+            _ => Token::Leads,
         }
     }
 }
@@ -141,7 +152,8 @@ impl Token {
 #[derive(Debug)]
 pub(crate) struct StreamProbe {
     pub(crate) target: Permitted,
-    pub(crate) counter: u64,
+    /// `None` if the endpoint was already judged silent: whatever comes is late.
+    pub(crate) counter: Option<u64>,
     /// Connection attempts made.
     pub(crate) sends: u32,
     /// When the first was made.
@@ -162,7 +174,8 @@ pub(crate) struct Attempt {
 #[derive(Debug)]
 pub(crate) struct DatagramProbe {
     pub(crate) target: Permitted,
-    pub(crate) counter: u64,
+    /// `None` if the endpoint was already judged silent: whatever comes is late.
+    pub(crate) counter: Option<u64>,
     /// Datagrams sent.
     pub(crate) sends: u32,
     pub(crate) first_sent_at: Duration,
@@ -193,6 +206,7 @@ mod tests {
             Token::Attempt(key),
             Token::Stream(key, 11),
             Token::Datagram(key),
+            Token::Leads,
         ] {
             assert_eq!(Token::unpack(token.pack()), token);
         }

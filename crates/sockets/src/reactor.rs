@@ -6,12 +6,13 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use interview::Depth;
-use model::{Contact, Dialogue, Ending, Evidence, Impression, Pending, Transport};
+use model::{Contact, Dialogue, Ending, Evidence, Impression, MacAddress, Pending, Transport};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use targets::{Order, Permit, Permitted};
 
 use crate::address::Peer;
 use crate::cookie::{Cookie, CookieKey};
+use crate::leads::{Lead, Leads, LeadsEnd};
 use crate::limits::{self, Shares};
 use crate::neighbour_table::{NeighbourTable, UNANSWERED_AFTER};
 use crate::neighbourhood::{Neighbourhood, Neighbourhoods};
@@ -30,6 +31,8 @@ use crate::timers::Timers;
 const SENDS_PER_TURN: u64 = 64;
 /// Events taken from the kernel at once.
 const EVENTS_PER_TURN: usize = 512;
+/// Leads taken out before others get their turn.
+const LEADS_PER_TURN: usize = 4_096;
 /// Longest sleep, so that a stop by the user is noticed.
 const SLEEP_MAX: Duration = Duration::from_millis(50);
 /// How often the sink hears of the progress.
@@ -55,7 +58,26 @@ impl Network for SocketNetwork {
         permit: &Permit,
         sink: &mut dyn Sink,
     ) -> Result<Tally, SocketError> {
-        Reactor::new(plan, permit, sink)?.run()
+        Reactor::new(plan, permit, None, sink)?.run()
+    }
+}
+
+impl SocketNetwork {
+    /// Asks the pairs that a sweep beside it names, in place of the plan's own order, and hands over
+    /// what the sweep tells of the others. Comes back when the sweep has ended and everybody that
+    /// it named is judged. Of the plan, `again` is the sweep's to ask.
+    ///
+    /// # Errors
+    ///
+    /// As [`Network::sweep`].
+    pub fn interview(
+        &mut self,
+        plan: &Plan,
+        permit: &Permit,
+        leads: &mut Leads,
+        sink: &mut dyn Sink,
+    ) -> Result<Tally, SocketError> {
+        Reactor::new(plan, permit, Some(leads), sink)?.run()
     }
 }
 
@@ -96,6 +118,14 @@ pub(crate) struct SweepSockets {
 pub(crate) struct Reactor<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) permit: &'a Permit,
+    /// Who sweeps in our place, if somebody does.
+    leads: Option<&'a mut Leads>,
+    /// How that ended, once it has and all its leads are taken.
+    leads_end: Option<LeadsEnd>,
+    /// Whether more leads may wait, and there was room for them.
+    leads_wait: bool,
+    /// Packets that the sweep has been told of.
+    charged: u64,
     sink: &'a mut dyn Sink,
     epoch: Instant,
     pub(crate) now: Duration,
@@ -146,13 +176,26 @@ impl<'a> Reactor<'a> {
     pub(crate) fn new(
         plan: &'a Plan,
         permit: &'a Permit,
+        leads: Option<&'a mut Leads>,
         sink: &'a mut dyn Sink,
     ) -> Result<Reactor<'a>, SocketError> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
             .map_err(SocketError::system("epoll_create1"))?;
+        let mut again: Vec<Pending> = plan.again.iter().rev().copied().collect();
+        if let Some(leads) = &leads {
+            again.clear();
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, Token::Leads.pack());
+            epoll
+                .add(leads.wake_fd(), event)
+                .map_err(SocketError::system("epoll_ctl"))?;
+        }
         Ok(Reactor {
             plan,
             permit,
+            leads,
+            leads_end: None,
+            leads_wait: false,
+            charged: 0,
             sink,
             epoch: Instant::now(),
             now: Duration::ZERO,
@@ -166,7 +209,7 @@ impl<'a> Reactor<'a> {
             order_ended: false,
             begun: 0,
             open_pairs: BTreeMap::new(),
-            again: plan.again.iter().rev().copied().collect(),
+            again,
             checkpoint_at: CHECKPOINT_INTERVAL,
             congested_until: Duration::ZERO,
             ready_streams: VecDeque::new(),
@@ -207,7 +250,9 @@ impl<'a> Reactor<'a> {
             }
             self.fire_timers();
             self.begin_waiting_talks();
+            self.take_leads();
             self.send_due()?;
+            self.charge_sweep();
             self.report_progress();
             if self.is_done() {
                 self.tally.complete = true;
@@ -226,9 +271,9 @@ impl<'a> Reactor<'a> {
         }
         self.release_held();
         self.now = self.epoch.elapsed();
-        self.tally.counter = self.order.counter();
-        self.tally.pending = self.pending();
-        self.tally.duration = self.now;
+        self.end_sweep();
+        (self.tally.counter, self.tally.pending) = self.position();
+        self.tally.duration = self.epoch.elapsed();
         self.collect_accepting_networks();
         Ok(self.tally)
     }
@@ -239,6 +284,11 @@ impl<'a> Reactor<'a> {
             Token::Attempt(key) => self.attempt_ready(key),
             Token::Stream(key, connection) => self.stream_ready(key, connection, flags),
             Token::Datagram(key) => self.datagram_ready(key),
+            Token::Leads => {
+                if let Some(leads) = self.leads.as_mut() {
+                    leads.clear_wake();
+                }
+            }
         }
     }
 
@@ -277,7 +327,7 @@ impl<'a> Reactor<'a> {
                     return Ok(());
                 }
                 self.send_stream_probe(key)
-            } else if self.has_room() && self.begin_pair() {
+            } else if self.leads.is_none() && self.has_room() && self.begin_pair() {
                 continue;
             } else {
                 return Ok(());
@@ -307,13 +357,21 @@ impl<'a> Reactor<'a> {
             self.order_ended = true;
             return false;
         };
-        let target = self.permit.pair(index);
         self.begun += 1;
+        self.begin_probes(index, Some(counter), wanted);
+        true
+    }
+
+    /// Begins a pair over the wanted transports. Without a counter it has been judged silent before.
+    fn begin_probes(&mut self, index: u64, counter: Option<u64>, wanted: Open) {
+        let target = self.permit.pair(index);
         let unix = matches!(target.address(), model::Address::Unix(_));
         let stream = wanted.stream && (self.plan.tcp || unix);
         let datagram = wanted.datagram && self.plan.udp && !unix;
-        if stream || datagram {
-            self.open_pairs.insert(counter, Open { stream, datagram });
+        if let Some(counter) = counter
+            && (stream || datagram)
+        {
+            self.open_pair(counter, stream, datagram);
         }
         if stream {
             let probe = StreamProbe {
@@ -329,18 +387,34 @@ impl<'a> Reactor<'a> {
         if datagram {
             self.begin_datagram_probe(target, counter);
         }
-        true
+    }
+
+    fn open_pair(&mut self, counter: u64, stream: bool, datagram: bool) {
+        let open = self.open_pairs.entry(counter).or_insert(Open {
+            stream: false,
+            datagram: false,
+        });
+        open.stream |= stream;
+        open.datagram |= datagram;
     }
 
     /// What an earlier run left open comes first, then the order.
     fn next_pair(&mut self) -> Option<(u64, u64, Open)> {
-        while let Some(Pending {
-            counter,
-            stream,
-            datagram,
-        }) = self.again.pop()
-        {
-            if let Some(index) = self.order.index_at(counter) {
+        while let Some(stretch) = self.again.last_mut() {
+            let Pending {
+                counter,
+                stream,
+                datagram,
+                ..
+            } = *stretch;
+            stretch.counter = counter.saturating_add(1);
+            stretch.count = stretch.count.saturating_sub(1);
+            let index = self.order.index_at(counter);
+            // Behind the last pair of the order there are no more.
+            if stretch.count == 0 || index.is_none() {
+                self.again.pop();
+            }
+            if let Some(index) = index {
                 return Some((counter, index, Open { stream, datagram }));
             }
         }
@@ -352,16 +426,11 @@ impl<'a> Reactor<'a> {
         Some((counter, index, both))
     }
 
-    fn begin_datagram_probe(&mut self, target: Permitted, counter: u64) {
+    fn begin_datagram_probe(&mut self, target: Permitted, counter: Option<u64>) {
         let Some(peer) = Peer::of(target.address(), target.port()) else {
             let contact = Contact::Failed("no such interface".to_owned());
-            self.conclude(
-                target,
-                Transport::Udp,
-                Some(counter),
-                bare(contact, 0),
-                false,
-            );
+            let late = counter.is_none();
+            self.conclude(target, Transport::Udp, counter, bare(contact, 0), late);
             return;
         };
         let probe = DatagramProbe {
@@ -387,6 +456,9 @@ impl<'a> Reactor<'a> {
     }
 
     fn sleep(&mut self) -> Duration {
+        if self.leads_wait {
+            return Duration::ZERO;
+        }
         let mut sleep = SLEEP_MAX;
         if let Some(at) = self.timers.next_at() {
             sleep = sleep.min(at.saturating_sub(self.now));
@@ -396,7 +468,7 @@ impl<'a> Reactor<'a> {
         }
         let wants_to_send = !self.ready_datagrams.is_empty()
             || (!self.ready_streams.is_empty() && self.has_descriptor())
-            || (!self.order_ended && self.has_room());
+            || (self.leads.is_none() && !self.order_ended && self.has_room());
         if wants_to_send {
             let congested = self.congested_until.saturating_sub(self.now);
             sleep = sleep.min(self.pacer.wait().max(congested));
@@ -468,12 +540,25 @@ impl<'a> Reactor<'a> {
         if let Some(counter) = counter {
             self.end_transport(counter, transport);
         }
+        let hardware = self.hardware_of(&target, &evidence.contact);
         self.sink.observed(Observation {
             target,
             transport,
             evidence,
             late,
+            hardware,
         });
+    }
+
+    /// The network card of a host on our own link that is there.
+    fn hardware_of(&mut self, target: &Permitted, contact: &Contact) -> Option<MacAddress> {
+        match contact {
+            Contact::Unreachable(_) | Contact::Unfinished | Contact::Failed(_) => return None,
+            Contact::Answered | Contact::Refused(_) | Contact::Prohibited(_) | Contact::Silent => {}
+        }
+        let ip = target.address().ip()?;
+        let met = self.leads.as_ref().and_then(|leads| leads.hardware(ip));
+        met.or_else(|| self.neighbour_table.hardware(ip, self.now))
     }
 
     /// Keeps a stranger's evidence back, so that a middlebox makes one line and not hundreds.
@@ -544,10 +629,145 @@ impl<'a> Reactor<'a> {
     fn pending(&self) -> Vec<Pending> {
         let begun = self.open_pairs.iter().map(|(counter, open)| Pending {
             counter: *counter,
+            count: 1,
             stream: open.stream,
             datagram: open.datagram,
         });
         begun.chain(self.again.iter().rev().copied()).collect()
+    }
+
+    /// From where the run could be continued: up to which pair, and what is open before it.
+    fn position(&self) -> (u64, Vec<Pending>) {
+        match (&self.leads, &self.leads_end) {
+            (None, _) => (self.order.counter(), self.pending()),
+            (Some(_), Some(end)) => (end.counter, self.pending_beside(&end.open)),
+            (Some(_), None) => (self.order.counter(), self.pending()),
+        }
+    }
+
+    /// What is open here and what is open in the sweep, ascending.
+    fn pending_beside(&self, open: &[Pending]) -> Vec<Pending> {
+        let mut pending = self.pending();
+        pending.extend(open);
+        pending.sort_unstable();
+        pending
+    }
+
+    // ---- leads ----
+
+    /// Begins the pairs that a sweep names, as long as there is room for them.
+    fn take_leads(&mut self) {
+        self.leads_wait = false;
+        if self.leads_end.is_some() {
+            return;
+        }
+        for _ in 0..LEADS_PER_TURN {
+            if !self.has_room() {
+                return;
+            }
+            let Some(leads) = self.leads.as_mut() else {
+                return;
+            };
+            // Asked before: a lead that comes between the two questions is not lost.
+            let has_ended = leads.has_ended();
+            match leads.take() {
+                Some(lead) => self.follow(lead),
+                None if has_ended => {
+                    self.leads_end = Some(leads.end());
+                    self.order_ended = true;
+                    return;
+                }
+                None => return,
+            }
+        }
+        self.leads_wait = true;
+    }
+
+    fn follow(&mut self, lead: Lead) {
+        match lead {
+            Lead::Ask {
+                index,
+                tcp,
+                udp,
+                late,
+            } => {
+                let Some(counter) = self.order.counter_of(index) else {
+                    return;
+                };
+                // A unix socket is asked whatever the transports of the run.
+                let unix = matches!(self.permit.pair(index).address(), model::Address::Unix(_));
+                let wanted = Open {
+                    stream: tcp || (unix && udp),
+                    datagram: udp,
+                };
+                self.begin_probes(index, (!late).then_some(counter), wanted);
+            }
+            Lead::Seen {
+                index,
+                transport,
+                contact,
+                attempts,
+                rtt,
+            } => {
+                let target = self.permit.pair(index);
+                let evidence = Evidence::without_dialogue(contact, attempts, rtt);
+                self.conclude(target, transport, None, evidence, false);
+            }
+            Lead::Counted {
+                transport,
+                contact,
+                endpoints,
+            } => self.sink.counted(transport, &contact, endpoints),
+            Lead::Checkpoint { counter, open } => {
+                let pending = self.pending_beside(&open);
+                self.sink.checkpoint(counter, &pending);
+            }
+        }
+    }
+
+    /// Tells the sweep what was sent here, because both share one rate.
+    fn charge_sweep(&mut self) {
+        let sent = self.tally.packets_sent - self.charged;
+        if sent > 0
+            && let Some(leads) = self.leads.as_mut()
+        {
+            leads.charge(sent);
+            self.charged += sent;
+        }
+    }
+
+    /// Ends the sweep, if there is one beside us, and adds up what both did. Pairs that it named and
+    /// nobody began stay open.
+    fn end_sweep(&mut self) {
+        let Some(leads) = self.leads.as_mut() else {
+            return;
+        };
+        let end = match self.leads_end.take() {
+            Some(end) => end,
+            None => leads.end(),
+        };
+        while let Some(lead) = self.leads.as_mut().and_then(|leads| leads.take()) {
+            match lead {
+                Lead::Ask {
+                    index,
+                    tcp,
+                    udp,
+                    late: false,
+                } => {
+                    if let Some(counter) = self.order.counter_of(index) {
+                        self.open_pair(counter, tcp, udp);
+                    }
+                }
+                // It has been judged, as silent.
+                Lead::Ask { late: true, .. } | Lead::Checkpoint { .. } => {}
+                Lead::Seen { .. } | Lead::Counted { .. } => self.follow(lead),
+            }
+        }
+        self.tally.complete &= end.complete;
+        self.tally.packets_sent += end.packets_sent;
+        self.tally.packets_received += end.packets_received;
+        self.tally.rejected_replies += end.rejected_replies;
+        self.leads_end = Some(end);
     }
 
     fn report_progress(&mut self) {
@@ -555,20 +775,24 @@ impl<'a> Reactor<'a> {
             return;
         }
         self.progress_at = self.now + PROGRESS_INTERVAL;
+        let sweep = self.leads.as_ref().map(|leads| leads.progress());
         let progress = Progress {
             elapsed: self.now,
-            begun: self.begun,
+            begun: sweep.map_or(self.begun, |sweep| sweep.begun),
             pairs: self.order.len(),
-            packets_sent: self.tally.packets_sent,
-            packets_received: self.tally.packets_received,
+            packets_sent: self.tally.packets_sent + sweep.map_or(0, |sweep| sweep.packets_sent),
+            packets_received: self.tally.packets_received
+                + sweep.map_or(0, |sweep| sweep.packets_received),
             interviews: (self.stream_talks.len()
                 + self.datagram_talks.len()
                 + self.waiting_streams
                 + self.waiting_datagrams.len()) as u64,
         };
         self.sink.progress(&progress);
-        if self.now >= self.checkpoint_at {
-            let pending = self.pending();
+        // While something else sweeps, its leads say when.
+        let is_ours = self.leads.is_none() || self.leads_end.is_some();
+        if is_ours && self.now >= self.checkpoint_at {
+            let (counter, pending) = self.position();
             // A long list is written less often, or the file would grow by it alone.
             let pause = if pending.len() > PENDING_SHORT {
                 CHECKPOINT_INTERVAL_LONG
@@ -576,7 +800,7 @@ impl<'a> Reactor<'a> {
                 CHECKPOINT_INTERVAL
             };
             self.checkpoint_at = self.now + pause;
-            self.sink.checkpoint(self.order.counter(), &pending);
+            self.sink.checkpoint(counter, &pending);
         }
     }
 
@@ -595,24 +819,28 @@ impl<'a> Reactor<'a> {
                 None => continue,
             };
             for waiting in waiting {
-                self.give_up(waiting.target, Transport::Tcp);
+                self.give_up(waiting.target, Transport::Tcp, waiting.counter.is_none());
             }
         }
         for waiting in std::mem::take(&mut self.waiting_datagrams) {
-            self.give_up(waiting.target, Transport::Udp);
+            self.give_up(waiting.target, Transport::Udp, waiting.counter.is_none());
         }
         for key in self.stream_probes.keys() {
             if let Some(probe) = self.stream_probes.remove(key) {
                 let transport = transport_of(&probe.target);
-                self.give_up(probe.target, transport);
+                self.give_up(probe.target, transport, probe.counter.is_none());
             }
         }
         for (_, probe) in std::mem::take(&mut self.datagram_probes) {
-            self.give_up(probe.target, Transport::Udp);
+            self.give_up(probe.target, Transport::Udp, probe.counter.is_none());
         }
     }
 
-    fn give_up(&mut self, target: Permitted, transport: Transport) {
+    /// What was late has been judged before, and that stands.
+    fn give_up(&mut self, target: Permitted, transport: Transport, late: bool) {
+        if late {
+            return;
+        }
         self.conclude(target, transport, None, bare(Contact::Unfinished, 0), false);
     }
 

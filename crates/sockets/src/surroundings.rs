@@ -12,6 +12,48 @@ use crate::plan::SocketError;
 /// Networks of interfaces are scanned by `local` up to this many addresses each (a /16).
 const LOCAL_ADDRESSES_MAX: u128 = 1 << 16;
 
+/// What the kernel allows this process beyond an ordinary user's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// CAP_NET_RAW: raw frames.
+    pub net_raw: bool,
+    /// CAP_NET_ADMIN: programs on interfaces.
+    pub net_admin: bool,
+    /// CAP_BPF, or CAP_SYS_ADMIN that holds it: programs in the kernel.
+    pub bpf: bool,
+}
+
+/// The release of the kernel, such as `6.1.0-18-amd64`; `unknown` if it does not say.
+pub fn kernel_release() -> String {
+    nix::sys::utsname::uname()
+        .ok()
+        .and_then(|name| name.release().to_str().map(str::to_owned))
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The effective capabilities of this process; none if the system does not say.
+pub fn capabilities() -> Capabilities {
+    capabilities_of(&std::fs::read_to_string("/proc/self/status").unwrap_or_default())
+}
+
+/// Reads the row `CapEff` (proc(5)); the numbers of the bits are those of linux/capability.h.
+fn capabilities_of(status: &str) -> Capabilities {
+    const NET_ADMIN: u64 = 1 << 12;
+    const NET_RAW: u64 = 1 << 13;
+    const SYS_ADMIN: u64 = 1 << 21;
+    const BPF: u64 = 1 << 39;
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok())
+        .unwrap_or(0);
+    Capabilities {
+        net_raw: effective & NET_RAW != 0,
+        net_admin: effective & NET_ADMIN != 0,
+        bpf: effective & (BPF | SYS_ADMIN) != 0,
+    }
+}
+
 /// Resolves a host name, once; the first address of the system's resolver counts.
 ///
 /// # Errors
@@ -100,4 +142,30 @@ fn interface_of(ip: IpAddr) -> Option<String> {
         let own = interface.address.as_ref().and_then(Peer::of_kernel)?;
         (own.ip == ip).then_some(interface.interface_name)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_read_bit_by_bit() {
+        let check = |status: &str, expect: [bool; 3]| {
+            let Capabilities {
+                net_raw,
+                net_admin,
+                bpf,
+            } = capabilities_of(status);
+            assert_eq!([net_raw, net_admin, bpf], expect, "{status}");
+        };
+        check("", [false; 3]);
+        check("Name:\tx\nCapEff:\t0000000000000000\n", [false; 3]);
+        check(
+            "CapPrm:\t000001ffffffffff\nCapEff:\t0000000000002000\n",
+            [true, false, false],
+        );
+        check("CapEff:\t0000008000003000\n", [true, true, true]);
+        check("CapEff:\t0000000000201000\n", [false, true, true]);
+        check("CapEff:\tnonsense\n", [false; 3]);
+    }
 }

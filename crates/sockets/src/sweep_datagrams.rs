@@ -310,7 +310,7 @@ impl Reactor<'_> {
         self.waiting_datagrams.push_back(WaitingDatagram {
             target: probe.target,
             peer: asked,
-            counter: Some(probe.counter),
+            counter: probe.counter,
             attempts: probe.sends,
             rtt,
             first_reply: datagram[..datagram.len().min(FIRST_REPLY_BYTES_MAX)].into(),
@@ -367,13 +367,8 @@ impl Reactor<'_> {
             Some(foreign) if contact == Contact::Silent => evidence_of_foreign(&foreign, attempts),
             _ => bare(contact, attempts),
         };
-        self.conclude(
-            probe.target,
-            Transport::Udp,
-            Some(probe.counter),
-            evidence,
-            false,
-        );
+        let late = probe.counter.is_none();
+        self.conclude(probe.target, Transport::Udp, probe.counter, evidence, late);
     }
 }
 

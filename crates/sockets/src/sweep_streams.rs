@@ -338,13 +338,8 @@ impl Reactor<'_> {
         }
         let transport = transport_of(&probe.target);
         let evidence = bare(contact, probe.sends);
-        self.conclude(
-            probe.target,
-            transport,
-            Some(probe.counter),
-            evidence,
-            false,
-        );
+        let late = probe.counter.is_none();
+        self.conclude(probe.target, transport, probe.counter, evidence, late);
     }
 
     /// A connection is open: it waits for its interview, which may begin at once.
@@ -408,6 +403,8 @@ mod tests {
             self.0.push(observation);
         }
 
+        fn counted(&mut self, _: Transport, _: &Contact, _: u64) {}
+
         fn progress(&mut self, _: &Progress) {}
 
         fn checkpoint(&mut self, _: u64, _: &[Pending]) {}
@@ -448,7 +445,7 @@ mod tests {
                 secret: 7,
             };
             let mut seen = Seen::default();
-            let mut reactor = Reactor::new(&plan, &permit, &mut seen).unwrap();
+            let mut reactor = Reactor::new(&plan, &permit, None, &mut seen).unwrap();
             reactor.shares.attempts = DESCRIPTORS;
             let tally = reactor.run().unwrap();
             assert!(tally.complete, "{retries} retries: {tally:?}");

@@ -35,7 +35,8 @@ const RTT_UNKNOWN: Duration = Duration::from_millis(200);
 pub(crate) struct WaitingStream {
     pub(crate) target: Permitted,
     pub(crate) fd: OwnedFd,
-    pub(crate) counter: u64,
+    /// `None` if the endpoint was already judged silent: whatever it says is late.
+    pub(crate) counter: Option<u64>,
     pub(crate) attempts: u32,
     pub(crate) rtt: Duration,
 }
@@ -67,7 +68,7 @@ struct TalkConnection {
 pub(crate) struct StreamTalk {
     machine: StreamInterview,
     target: Permitted,
-    counter: u64,
+    counter: Option<u64>,
     attempts: u32,
     rtt: Duration,
     place: Option<Neighbourhood>,
@@ -490,7 +491,8 @@ impl Reactor<'_> {
         let dialogue = talk.machine.into_dialogue();
         let stranger = stranger_of(&dialogue).cloned();
         // Stopped before anything was understood: its pair stays open, to be asked again.
-        let counter = (!is_undecided(&dialogue)).then_some(talk.counter);
+        let counter = talk.counter.filter(|_| !is_undecided(&dialogue));
+        let late = talk.counter.is_none();
         let mut evidence = spoken(talk.attempts, talk.rtt, dialogue);
         if let Some(place) = talk.place
             && let Some(acceptance) = self.neighbourhoods.get_mut(&place)
@@ -507,13 +509,16 @@ impl Reactor<'_> {
                 alike = acceptance.talk_ended(stranger.as_ref());
             }
             self.queue_place(place);
-            if alike && !talk.target.is_named() {
-                self.hold(place, talk.target, talk.counter, evidence);
+            if alike
+                && !talk.target.is_named()
+                && let Some(counter) = talk.counter
+            {
+                self.hold(place, talk.target, counter, evidence);
                 return;
             }
             self.release_if_decided(place);
         }
-        self.conclude(talk.target, transport, counter, evidence, false);
+        self.conclude(talk.target, transport, counter, evidence, late);
     }
 
     // ---- datagrams ----

@@ -41,6 +41,8 @@ pub(crate) fn demo(flags: DemoFlags) -> Result<Exit, Failure> {
         timeout: None,
         deadline: None,
         engine: Engine::Auto,
+        interface: None,
+        threads: None,
     };
     let judging = JudgingFlags {
         scope: None,

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use engine::{AcceptedRisk, Event, Job, Outcome};
+use engine::ways::{self, FrameOptions, Wish};
+use engine::{AcceptedRisk, EngineKind, Event, Job, Outcome};
+use frames::Tap;
 use interview::Depth;
 use model::{Address, Hostname, Pending, RunRecord, Severity, Text, VerdictCounts};
 use report::{Style, TextOptions};
-use sockets::{Plan, SocketNetwork, TimeoutPolicy};
+use sockets::{Plan, TimeoutPolicy};
 use targets::{
     AddressRange, Hosts, Order, Permit, Scope, Selection, SelectionBuilder, Shard, Target,
     parse_target, parse_target_lines,
@@ -22,7 +24,7 @@ use targets::{
 use crate::configuration::{read_accepted, read_scope};
 use crate::exit::{Exit, Failure};
 use crate::flags::{
-    JudgingFlags, OutputFlags, PaceFlags, RATE_PPS_DEFAULT, RETRIES_DEFAULT, RETRIES_MAX,
+    Engine, JudgingFlags, OutputFlags, PaceFlags, RATE_PPS_DEFAULT, RETRIES_DEFAULT, RETRIES_MAX,
     SeverityFlag,
 };
 use crate::outputs::Outputs;
@@ -33,6 +35,8 @@ use crate::terminal;
 const INPUT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Seeds fit into the integers that every JSON reader keeps exactly.
 const SEED_BITS: u32 = 53;
+/// Threads that send frames, if nothing else is said: more would only wait for each other.
+const THREADS_DEFAULT_MAX: u32 = 4;
 
 /// What is asked: targets as typed, and what they came to.
 pub(crate) struct Wanted {
@@ -183,6 +187,8 @@ pub(crate) fn permit(scope: &Scope, selection: Selection) -> Result<Permit, Fail
 pub(crate) struct Prepared {
     pub(crate) job: Job,
     pub(crate) permit: Permit,
+    pub(crate) wish: Wish,
+    pub(crate) frames: FrameOptions,
     pub(crate) remarks: Vec<String>,
 }
 
@@ -194,6 +200,11 @@ pub(crate) fn prepare(
     judging: &JudgingFlags,
     names: &dyn Fn(&Address) -> Option<Hostname>,
 ) -> Result<Prepared, Failure> {
+    if pace.engine == Engine::Socket && pace.interface.is_some() {
+        return Err(Failure::usage(
+            "--interface: ordinary sockets follow the routes; use --engine packet with it",
+        ));
+    }
     let scope = read_scope(judging.scope.as_deref())?;
     let (accepted, remarks) = match &judging.accept {
         Some(path) => read_accepted(path)?,
@@ -212,10 +223,34 @@ pub(crate) fn prepare(
     let permit = permit(&scope, selection)?;
     let job = job(wanted, manner, pace, judging, &permit, accepted);
     Ok(Prepared {
+        wish: wish(pace.engine),
+        frames: FrameOptions {
+            interface: pace.interface.clone(),
+            threads: pace.threads.unwrap_or_else(threads_default),
+            individually: manner.all,
+            key: [random(), random()],
+        },
         job,
         permit,
         remarks,
     })
+}
+
+fn wish(engine: Engine) -> Wish {
+    match engine {
+        Engine::Auto => Wish::Auto,
+        Engine::Live => Wish::Frames(EngineKind::Live),
+        Engine::Xdp => Wish::Frames(EngineKind::Xdp),
+        Engine::Packet => Wish::Frames(EngineKind::Packet),
+        Engine::Socket => Wish::Socket,
+    }
+}
+
+fn threads_default() -> u32 {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(cpus)
+        .unwrap_or(THREADS_DEFAULT_MAX)
+        .min(THREADS_DEFAULT_MAX)
 }
 
 fn job(
@@ -277,9 +312,7 @@ fn job(
             tcp: manner.tcp,
             udp: manner.udp,
             order,
-            again: resume
-                .map(|resume| resume.pending.clone())
-                .unwrap_or_default(),
+            again: resume.map(pending_before).unwrap_or_default(),
             rate_pps,
             retries,
             timeout: pace
@@ -296,6 +329,21 @@ fn job(
         alarms_before: resume.map_or(0, |resume| resume.alarms),
         notes: scope_notes(permit),
     }
+}
+
+/// What the continued run left open. A file that was written by other hands may name pairs that it
+/// never reached: those come anyway.
+fn pending_before(resume: &Resumption) -> Vec<Pending> {
+    let begun = resume
+        .pending
+        .iter()
+        .filter(|one| one.counter < resume.counter);
+    begun
+        .map(|one| Pending {
+            count: one.count.min(resume.counter - one.counter),
+            ..*one
+        })
+        .collect()
 }
 
 /// Which scope file counted is said, so that nobody scans by an entry they forgot.
@@ -340,7 +388,7 @@ impl Ended {
     }
 }
 
-/// Runs a prepared scan over the kernel's sockets and reports it.
+/// Runs a prepared scan by the engine that was wished for, and reports it.
 pub(crate) fn run(
     prepared: &Prepared,
     style: Style,
@@ -362,6 +410,30 @@ pub(crate) fn run(
         }
     }
     let stopped = stop_flag();
+    let mut job = prepared.job.clone();
+    let mut opened = ways::open(
+        prepared.wish,
+        &job.plan,
+        &prepared.frames,
+        &prepared.permit,
+        &|| stopped.load(Ordering::Relaxed),
+    )
+    .map_err(Failure::usage)?;
+    if output.verbose {
+        for remark in &opened.remarks {
+            terminal::say(&format!("memsweep: {remark}"));
+        }
+    }
+    job.run.vantage.engine = opened.engine.to_owned();
+    if let Some(interface) = &opened.interface {
+        job.run.vantage.interface = Some(interface.clone());
+    }
+    let tap = outputs
+        .wants_frames()
+        .then(|| Tap::open(&ports_of(&prepared.permit)))
+        .transpose()
+        .map_err(Failure::usage)?;
+    outputs.make_room()?;
     let mut line = ProgressLine::new(output.quiet, language);
     // Whether it had been interrupted when the last output was gone.
     let mut gone: Option<bool> = None;
@@ -374,15 +446,18 @@ pub(crate) fn run(
             return;
         }
         line.clear();
+        if let (Event::Record(record), Some(tap)) = (&event, &tap) {
+            outputs.capture(record, &tap.take(&record.endpoint));
+        }
         if !outputs.tell(&event) && gone.is_none() {
             // Nobody reads any more: stop asking.
             gone = Some(stopped.swap(true, Ordering::Relaxed));
         }
     };
     let (mut outcome, error) = engine::scan(
-        &prepared.job,
+        &job,
         &prepared.permit,
-        &mut SocketNetwork,
+        opened.network.as_mut(),
         &stopped,
         &mut listener,
     );
@@ -399,6 +474,20 @@ pub(crate) fn run(
         broken,
         left: outputs.was_only_stdout_and_left(),
     })
+}
+
+/// Every port that the run asks.
+fn ports_of(permit: &Permit) -> Vec<u16> {
+    let selection = permit.selection();
+    let mut ports: BTreeSet<u16> = selection
+        .blocks()
+        .flat_map(|block| block.ports.iter().copied())
+        .collect();
+    let singles = selection.block_pairs()..selection.pairs();
+    ports.extend(singles.map(|index| selection.pair(index).port));
+    // A unix socket has none.
+    ports.remove(&0);
+    ports.into_iter().collect()
 }
 
 /// Set by the first Ctrl-C (or SIGTERM, or the end of the terminal); the second ends the process at

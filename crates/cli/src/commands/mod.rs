@@ -2,6 +2,7 @@
 
 mod console;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 mod job;
 mod past;
 pub(crate) mod scan;

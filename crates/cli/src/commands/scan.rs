@@ -122,6 +122,11 @@ fn print_plan(prepared: &Prepared, manner: &Manner) -> Result<(), Failure> {
         job.plan.rate_pps,
         job.run.seed
     ))?;
+    let plan = &prepared.job.plan;
+    lines.add(&format!(
+        "engine: {}",
+        engine::ways::likely(prepared.wish, plan, &prepared.frames, permit)
+    ))?;
     if manner.tcp {
         lines.add(
             "tcp: one connection attempt, repeated to what stays silent; to what accepts: version, \

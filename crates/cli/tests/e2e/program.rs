@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -75,6 +76,29 @@ pub(crate) fn memsweep(arguments: &[&str]) -> Run {
     Running::start(program(arguments)).finish()
 }
 
+/// The same as nobody, without any capability, from a place that nobody may read.
+pub(crate) fn memsweep_as_nobody(namespace: &Namespace, arguments: &[&str]) -> Run {
+    let folder = tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempdir()
+        .unwrap();
+    let copy = folder.path().join("memsweep");
+    fs::copy(PROGRAM, &copy).unwrap();
+    let mut command = namespace.command("setpriv");
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap());
+    command.args([
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--inh-caps=-all",
+        "--bounding-set=-all",
+    ]);
+    command.arg(&copy).args(arguments);
+    Running::start(command).finish()
+}
+
 /// Runs the program inside a namespace to its end.
 pub(crate) fn memsweep_in(namespace: &Namespace, arguments: &[&str]) -> Run {
     Running::start(program_in(namespace, arguments)).finish()
@@ -130,6 +154,15 @@ impl Running {
                 ended.is_none(),
                 "ended ({ended:?}) before it wrote what was waited for: {text}"
             );
+            self.look();
+        }
+    }
+
+    /// Waits until something is so, for which it must not end.
+    pub(crate) fn wait_until(&mut self, is_so: impl Fn() -> bool) {
+        while !is_so() {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "ended too early: {ended:?}");
             self.look();
         }
     }

@@ -52,6 +52,13 @@ pub(super) fn block(record: &Record, options: &TextOptions) -> Option<String> {
     block.judgement(record);
     block.identity(dialogue);
     block.access(record, dialogue);
+    if let Some(hardware) = &record.hardware {
+        block.row(
+            "network card",
+            "MAC",
+            &escape_for_terminal(&row::card(hardware)),
+        );
+    }
     if let Some(stats) = dialogue.stats.value() {
         block.uptime(stats);
         block.memory(stats);

@@ -1,7 +1,8 @@
 //! The table: one endpoint a row, what matters about it in the last column.
 
 use model::{
-    Acceptance, Auth, Dialogue, Endpoint, Language, Record, Transport, Verdict, canonical_ip,
+    Acceptance, Auth, Dialogue, Endpoint, Hardware, Language, Record, Transport, Verdict,
+    canonical_ip,
 };
 
 use super::details;
@@ -306,7 +307,19 @@ fn matter(record: &Record, options: &TextOptions) -> String {
             .to_owned(),
         );
     }
+    // `check` has a line of its own for it.
+    if options.verbose && options.style != Style::Check {
+        clauses.extend(record.hardware.as_ref().map(card));
+    }
     clauses.join(pick(language, "; ", "／"))
+}
+
+/// A network card: its address, and its vendor where that is known; not yet escaped.
+pub(super) fn card(hardware: &Hardware) -> String {
+    match &hardware.vendor {
+        Some(vendor) => format!("{} ({vendor})", hardware.address),
+        None => hardware.address.to_string(),
+    }
 }
 
 /// An accepted risk, as its administrator put it.

@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use model::{
     Acceptance, Address, Amplification, Anomaly, Answer, Auth, Certificate, Confidence,
-    Connections, Contact, Dialogue, Ending, Endpoint, Evidence, Finding, IcmpError, Impression,
-    Judgement, KeyProbe, MetaNoop, Pending, Protocol, Question, Record, Refusal, RunRecord,
-    Severity, StatsTable, Summary, Text, TlsFacts, Transport, Vantage, Verdict, VerdictCounts,
+    Connections, Contact, Dialogue, Ending, Endpoint, Evidence, Finding, Hardware, IcmpError,
+    Impression, Judgement, KeyProbe, MacAddress, MetaNoop, Pending, Protocol, Question, Record,
+    Refusal, RunRecord, Severity, StatsTable, Summary, Text, TlsFacts, Transport, Vantage, Verdict,
+    VerdictCounts,
 };
 
 /// Everything a writer is fed.
@@ -116,6 +117,7 @@ pub(crate) fn interrupted() -> Run {
         counter: 50,
         pending: vec![Pending {
             counter: 7,
+            count: 1,
             stream: true,
             datagram: false,
         }],
@@ -282,14 +284,20 @@ pub(crate) fn exposed_udp(last_octet: u8, factor: u64) -> Record {
         }],
         ..Dialogue::default()
     };
-    judged(
-        &format!("192.168.2.{last_octet}"),
-        Transport::Udp,
-        answered(dialogue),
-        Verdict::Exposed,
-        Text::new("answered stats over UDP", "UDP で stats に応答しました"),
-        vec![reflector_finding(factor)],
-    )
+    Record {
+        hardware: Some(Hardware {
+            address: MacAddress([0x00, 0x1b, 0x21, 0x0a, 0xff, last_octet]),
+            vendor: Some("Intel Corporate".to_owned()),
+        }),
+        ..judged(
+            &format!("192.168.2.{last_octet}"),
+            Transport::Udp,
+            answered(dialogue),
+            Verdict::Exposed,
+            Text::new("answered stats over UDP", "UDP で stats に応答しました"),
+            vec![reflector_finding(factor)],
+        )
+    }
 }
 
 pub(crate) fn protected() -> Record {
@@ -302,17 +310,23 @@ pub(crate) fn protected() -> Record {
         items: Answer::Silent,
         ..Dialogue::default()
     };
-    judged(
-        "192.168.2.11",
-        Transport::Tcp,
-        answered(dialogue),
-        Verdict::Protected,
-        Text::new(
-            "demands SASL before it executes anything",
-            "コマンドの実行前に SASL 認証を要求します",
-        ),
-        Vec::new(),
-    )
+    Record {
+        hardware: Some(Hardware {
+            address: MacAddress([0x02, 0, 0, 0, 0, 0x11]),
+            vendor: Some(HOSTILE.to_owned()),
+        }),
+        ..judged(
+            "192.168.2.11",
+            Transport::Tcp,
+            answered(dialogue),
+            Verdict::Protected,
+            Text::new(
+                "demands SASL before it executes anything",
+                "コマンドの実行前に SASL 認証を要求します",
+            ),
+            Vec::new(),
+        )
+    }
 }
 
 pub(crate) fn tls() -> Record {
@@ -653,6 +667,7 @@ fn judged(
         timestamp: now() + Duration::from_secs(1),
         endpoint: Endpoint::new(address(ip), 11211, transport),
         hostname: None,
+        hardware: None,
         evidence,
         judgement: Judgement {
             verdict,

@@ -87,6 +87,10 @@ fn shape(line: &str) -> String {
             assert!(seconds.parse::<f64>().is_ok(), "{line}");
             "up".to_owned()
         }
+        ["MAC", "Address:", address, vendor, ..] if vendor.starts_with('(') => {
+            assert_eq!(address.split(':').count(), 6, "{line}");
+            "card".to_owned()
+        }
         ["PORT", "STATE", "SERVICE", ..] => "head".to_owned(),
         ["|", script] if script.ends_with(':') && line.ends_with(' ') => format!("script {script}"),
         ["|", ..] if line.starts_with("|   ") => "script line".to_owned(),

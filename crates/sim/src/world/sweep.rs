@@ -249,14 +249,21 @@ impl<'a> Run<'a> {
 
     /// What an earlier run left open comes first, then the order.
     fn next_pair(&mut self) -> Option<(u64, Pending)> {
-        if let Some(again) = self.again.pop_front() {
-            return Some((self.order.index_at(again.counter)?, again));
+        if let Some(stretch) = self.again.front_mut() {
+            let one = Pending { count: 1, ..*stretch };
+            stretch.counter += 1;
+            stretch.count -= 1;
+            if stretch.count == 0 {
+                self.again.pop_front();
+            }
+            return Some((self.order.index_at(one.counter)?, one));
         }
         let (counter, index) = self.order.next()?;
         Some((
             index,
             Pending {
                 counter,
+                count: 1,
                 stream: true,
                 datagram: true,
             },
@@ -553,6 +560,7 @@ impl<'a> Run<'a> {
             transport,
             evidence,
             late,
+            hardware: None,
         });
     }
 

@@ -1,0 +1,33 @@
+//! `doctor`: what this machine allows each engine, and what is missing.
+
+use std::path::PathBuf;
+
+use engine::doctor::{Machine, diagnose};
+
+use crate::exit::{Exit, Failure};
+use crate::flags::{DoctorFlags, DoctorFormat};
+use crate::terminal::{self, Lines};
+
+/// `memsweep doctor`. Nothing is sent.
+pub(crate) fn doctor(flags: &DoctorFlags) -> Result<Exit, Failure> {
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("memsweep"));
+    let machine = Machine {
+        kernel: sockets::kernel_release(),
+        capabilities: sockets::capabilities(),
+        program: program.display().to_string(),
+    };
+    let diagnosis = diagnose(&machine);
+    let mut lines = Lines::new();
+    match flags.output {
+        DoctorFormat::Text => {
+            for line in report::diagnosis_lines(&diagnosis, terminal::language(flags.lang)) {
+                lines.add(&line)?;
+            }
+        }
+        DoctorFormat::Json => {
+            lines.add(&report::diagnosis_json(&diagnosis))?;
+        }
+    }
+    lines.finish()?;
+    Ok(Exit::Done)
+}
