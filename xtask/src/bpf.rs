@@ -2,6 +2,7 @@
 //! side in the repository, so that `cargo build` needs no compiler but Rust's. Here is the recipe,
 //! and the proof that the objects are what it makes.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,8 +10,23 @@ use anyhow::{Context, Result, bail};
 
 use crate::ground::{self, Ground};
 
-/// Where sources and objects are.
-const FOLDER: &str = "crates/frames/bpf";
+/// A folder of sources and objects.
+struct Folder {
+    path: &'static str,
+    /// Whether its objects describe their own maps, for a loader that is not ours (`ip link`).
+    describes_itself: bool,
+}
+
+const FOLDERS: [Folder; 2] = [
+    Folder {
+        path: "crates/frames/bpf",
+        describes_itself: false,
+    },
+    Folder {
+        path: "crates/testkit/bpf",
+        describes_itself: true,
+    },
+];
 const SOURCE_SUFFIX: &str = ".bpf.c";
 const OBJECT_SUFFIX: &str = ".bpf.o";
 /// Debian 12's, because other versions make other bytes.
@@ -44,19 +60,23 @@ pub(crate) enum Task {
 /// Makes or checks every object.
 pub(crate) fn run(ground: &Ground, task: Task) -> Result<()> {
     let mut stale = Vec::new();
-    for source in sources(ground)? {
-        let made = make(ground, &source)?;
-        let object = source.replace(SOURCE_SUFFIX, OBJECT_SUFFIX);
-        let path = ground.path(FOLDER).join(&object);
-        if std::fs::read(&path).is_ok_and(|committed| committed == made) {
-            continue;
-        }
-        match task {
-            Task::Make => {
-                std::fs::write(&path, made).with_context(|| format!("failed to write {object}"))?;
-                eprintln!("{FOLDER}/{object}: made anew");
+    for folder in &FOLDERS {
+        for source in sources(ground, folder)? {
+            let made = make(ground, folder, &source)?;
+            let object = source.replace(SOURCE_SUFFIX, OBJECT_SUFFIX);
+            let object = format!("{}/{object}", folder.path);
+            let path = ground.path(&object);
+            if std::fs::read(&path).is_ok_and(|committed| committed == made) {
+                continue;
             }
-            Task::Check => stale.push(format!("{FOLDER}/{object}")),
+            match task {
+                Task::Make => {
+                    std::fs::write(&path, made)
+                        .with_context(|| format!("failed to write {object}"))?;
+                    eprintln!("{object}: made anew");
+                }
+                Task::Check => stale.push(object),
+            }
         }
     }
     if !stale.is_empty() {
@@ -69,9 +89,9 @@ pub(crate) fn run(ground: &Ground, task: Task) -> Result<()> {
 }
 
 /// The names of the sources, sorted.
-fn sources(ground: &Ground) -> Result<Vec<String>> {
-    let folder = std::fs::read_dir(ground.path(FOLDER))
-        .with_context(|| format!("failed to read {FOLDER}"))?;
+fn sources(ground: &Ground, folder: &Folder) -> Result<Vec<String>> {
+    let folder = std::fs::read_dir(ground.path(folder.path))
+        .with_context(|| format!("failed to read {}", folder.path))?;
     let mut names = Vec::new();
     for entry in folder {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -84,14 +104,23 @@ fn sources(ground: &Ground) -> Result<Vec<String>> {
 }
 
 /// The object that the recipe makes of a source.
-fn make(ground: &Ground, source: &str) -> Result<Vec<u8>> {
+fn make(ground: &Ground, folder: &Folder, source: &str) -> Result<Vec<u8>> {
     let scratch = Scratch::new(source);
     // From inside the folder, so that no path of this machine gets into the object.
-    let folder = ground.path(FOLDER);
-    let mut compile = command_in(ground, COMPILER, &folder);
-    compile.args(COMPILER_OPTIONS).args(["-c", source, "-o"]);
-    run_tool(compile.arg(&scratch.0))?;
-    let mut strip = command_in(ground, STRIPPER, &folder);
+    let path = ground.path(folder.path);
+    let mut compile = command_in(ground, COMPILER, &path);
+    compile
+        .args(COMPILER_OPTIONS)
+        .args(["-c", source, "-o"])
+        .arg(&scratch.0);
+    if folder.describes_itself {
+        let mut no_path = OsString::from("-fdebug-prefix-map=");
+        no_path.push(&path);
+        no_path.push("=.");
+        compile.arg("-g").arg(no_path);
+    }
+    run_tool(&mut compile)?;
+    let mut strip = command_in(ground, STRIPPER, &path);
     run_tool(strip.arg("--strip-unneeded").arg(&scratch.0))?;
     std::fs::read(&scratch.0).with_context(|| format!("failed to read what {COMPILER} made"))
 }
@@ -103,9 +132,8 @@ fn command_in(ground: &Ground, program: &str, folder: &Path) -> Command {
 }
 
 fn run_tool(command: &mut Command) -> Result<()> {
-    ground::run(command).with_context(|| {
-        format!("the programs of {FOLDER} need `apt-get install clang-14 llvm-14` of Debian 12")
-    })
+    ground::run(command)
+        .context("programs for the kernel need `apt-get install clang-14 llvm-14` of Debian 12")
 }
 
 /// A file of ours in the system's scratch folder, gone when dropped.
@@ -132,9 +160,15 @@ mod tests {
     #[test]
     fn every_source_has_its_object_and_every_object_its_source() {
         let ground = Ground::find().unwrap();
-        let sources = sources(&ground).unwrap();
-        assert!(sources.contains(&"live.bpf.c".to_owned()), "{sources:?}");
-        let files = std::fs::read_dir(ground.path(FOLDER)).unwrap();
+        for folder in &FOLDERS {
+            check(&ground, folder);
+        }
+    }
+
+    fn check(ground: &Ground, folder: &Folder) {
+        let sources = sources(ground, folder).unwrap();
+        assert!(!sources.is_empty(), "{}", folder.path);
+        let files = std::fs::read_dir(ground.path(folder.path)).unwrap();
         let mut objects: Vec<String> = files
             .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
             .filter(|name| name.ends_with(OBJECT_SUFFIX))

@@ -139,6 +139,10 @@ pub(crate) struct PaceFlags {
     /// [default: 10000]
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     pub(crate) rate: Option<u64>,
+    /// Begin slowly, and lower the rate when answers get lost; --rate is the most. For packet
+    /// engines
+    #[arg(long)]
+    pub(crate) adaptive: bool,
     /// Sends after the first, only to what stayed silent [default: 3]
     #[arg(long, value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(0..=i64::from(RETRIES_MAX)))]

@@ -71,7 +71,7 @@ pub fn diagnose(machine: &Machine) -> Diagnosis {
     ];
     let allowed = net_raw && net_admin && bpf;
     let program = quoted(&machine.program);
-    let mend = format!("sudo setcap cap_net_raw,cap_net_admin,cap_bpf+ep {program}");
+    let mend = format!("sudo setcap cap_net_raw,cap_net_admin,cap_bpf,cap_perfmon+ep {program}");
     Diagnosis {
         kernel: machine.kernel.clone(),
         abilities,

@@ -43,6 +43,8 @@ pub struct FrameOptions {
     pub threads: u32,
     /// Whether every endpoint gets a record.
     pub individually: bool,
+    /// Whether the rate is lowered when answers get lost.
+    pub adaptive: bool,
     /// Makes probes unpredictable; from the system's random source.
     pub key: [u64; 2],
 }
@@ -204,6 +206,7 @@ fn frame_plan(choice: Choice, plan: &Plan, options: &FrameOptions) -> ::frames::
         order: plan.order.clone(),
         again,
         rate_pps: plan.rate_pps,
+        adaptive: options.adaptive,
         retries: plan.retries,
         patience: match plan.timeout {
             TimeoutPolicy::Adaptive => Patience::Adaptive,

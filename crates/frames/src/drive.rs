@@ -27,6 +27,7 @@ use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
 use model::{Contact, Transport};
+use sweep::governor::Governor;
 use sweep::pace::Limiter;
 use sweep::reach::{Reach, Way};
 use sweep::reply::{Checked, Heard, Verifier};
@@ -221,6 +222,9 @@ struct Conductor<'a> {
     done_before: DoneBefore,
     schedule: Schedule,
     limiter: Limiter,
+    /// Only if the rate follows the loss.
+    governor: Option<Governor>,
+    rate_pps: u64,
     quantum: Duration,
     stint_pairs_max: u64,
     under_way: Option<UnderWay>,
@@ -250,13 +254,17 @@ impl<'a> Conductor<'a> {
             .map_or(order.counter(), |open| open.from.min(order.counter()));
         let done_before = DoneBefore::new(begin, order.counter(), &plan.again);
         done_before.mark(&answered);
+        let governor = plan
+            .adaptive
+            .then(|| Governor::new(plan.rate_pps, Duration::ZERO));
+        let rate_pps = governor.as_ref().map_or(plan.rate_pps, Governor::rate_pps);
         let options = ScheduleOptions {
             pairs: order.len(),
             counter: begin,
             rounds: plan.retries + 1,
             stream: plan.tcp,
             datagram: plan.udp,
-            window_pairs: (plan.rate_pps / 4).clamp(WINDOW_PAIRS_MIN, WINDOW_PAIRS_MAX),
+            window_pairs: window_pairs(rate_pps),
             patience: plan.patience,
         };
         let mut named: Vec<u64> = if plan.individually {
@@ -276,7 +284,9 @@ impl<'a> Conductor<'a> {
             schedule: Schedule::new(options, answered.clone()),
             answered,
             done_before,
-            limiter: Limiter::new(plan.rate_pps, Duration::ZERO),
+            limiter: Limiter::new(rate_pps, Duration::ZERO),
+            governor,
+            rate_pps,
             quantum: Duration::ZERO,
             stint_pairs_max: u64::MAX,
             under_way: None,
@@ -365,6 +375,7 @@ impl<'a> Conductor<'a> {
             }
             self.limiter.spend(self.sink.take_spent(), now, now);
             self.tell_finished();
+            self.govern(now);
             self.tell_progress(now, counts);
             let wake_at = match self.advance(workers, now) {
                 Some(wake_at) => wake_at,
@@ -386,6 +397,21 @@ impl<'a> Conductor<'a> {
         }
     }
 
+    /// Follows the loss, if that is wanted.
+    fn govern(&mut self, now: Duration) {
+        let Some(governor) = self.governor.as_mut() else {
+            return;
+        };
+        let heard = self.schedule.heard_after_sends();
+        let once = heard.first().copied().unwrap_or(0);
+        let later = heard.iter().skip(1).sum();
+        if let Some(rate_pps) = governor.judge(once, later, now) {
+            self.rate_pps = rate_pps;
+            self.limiter.set_rate(rate_pps, now);
+            self.schedule.set_window_pairs(window_pairs(rate_pps));
+        }
+    }
+
     /// Hands out what may be sent now; returns when to look again, `None` when all is done.
     fn advance(&mut self, workers: &[Sender<Stint>], now: Duration) -> Option<Duration> {
         if self.under_way.is_some() {
@@ -401,7 +427,7 @@ impl<'a> Conductor<'a> {
         }
         let transports = u64::from(self.plan.tcp) + u64::from(self.plan.udp);
         let wanted = (stint.to - stint.from) * transports;
-        let quantum = (self.plan.rate_pps as f64 * self.quantum.as_secs_f64()) as u64;
+        let quantum = (self.rate_pps as f64 * self.quantum.as_secs_f64()) as u64;
         let least = quantum.min(wanted).max(1);
         let allowance = self.limiter.allowance(now);
         if allowance < least {
@@ -704,6 +730,11 @@ impl DoneBefore {
             }
         }
     }
+}
+
+/// Pairs of a window at this rate.
+fn window_pairs(rate_pps: u64) -> u64 {
+    (rate_pps / 4).clamp(WINDOW_PAIRS_MIN, WINDOW_PAIRS_MAX)
 }
 
 /// Cuts `from..to` into at most `parts` parts of nearly equal length, none of them empty.

@@ -28,6 +28,8 @@ pub struct Plan {
     pub again: Vec<OpenRange>,
     /// Packets a second, at most.
     pub rate_pps: u64,
+    /// Whether the rate begins low and follows the loss; `rate_pps` is the most then.
+    pub adaptive: bool,
     /// Sends after the first, to what stayed silent.
     pub retries: u32,
     /// How long one probe is waited for.

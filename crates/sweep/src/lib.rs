@@ -6,10 +6,12 @@
 //! - [`frame`]: the bytes of a probe.
 //! - [`reply`]: the bytes of what comes back, and what they prove.
 //! - [`schedule`]: windows and rounds; deduplication; when to ask again, and when it is over.
+//! - [`governor`]: the adaptive rate, lowered when answers get lost.
 //! - [`pace`]: the packet rate, held in every window of 100 ms.
 
 pub mod cookie;
 pub mod frame;
+pub mod governor;
 pub mod pace;
 pub mod reach;
 pub mod reply;

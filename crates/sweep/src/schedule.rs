@@ -292,6 +292,11 @@ impl Schedule {
         }
     }
 
+    /// How many pairs the windows have that are opened from now on; at least 1.
+    pub fn set_window_pairs(&mut self, window_pairs: u64) {
+        self.options.window_pairs = window_pairs.max(1);
+    }
+
     /// What to do now.
     pub fn next(&mut self, now: Duration) -> Next {
         loop {

@@ -37,6 +37,7 @@ pub(crate) fn demo(flags: DemoFlags) -> Result<Exit, Failure> {
     };
     let pace = PaceFlags {
         rate: None,
+        adaptive: false,
         retries: Some(1),
         timeout: None,
         deadline: None,

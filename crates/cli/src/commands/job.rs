@@ -210,6 +210,7 @@ pub(crate) fn prepare(
         Some(path) => read_accepted(path)?,
         None => (Vec::new(), Vec::new()),
     };
+    check_adaptive(pace)?;
     let selection = select(wanted, names)?;
     if let Some(resume) = &manner.resume
         && resume.fingerprint != selection.fingerprint()
@@ -228,6 +229,7 @@ pub(crate) fn prepare(
             interface: pace.interface.clone(),
             threads: pace.threads.unwrap_or_else(threads_default),
             individually: manner.all,
+            adaptive: pace.adaptive,
             key: [random(), random()],
         },
         job,
@@ -251,6 +253,21 @@ fn threads_default() -> u32 {
     u32::try_from(cpus)
         .unwrap_or(THREADS_DEFAULT_MAX)
         .min(THREADS_DEFAULT_MAX)
+}
+
+/// The loss is known from those who answer only when they are asked again.
+fn check_adaptive(pace: &PaceFlags) -> Result<(), Failure> {
+    if pace.adaptive && pace.engine == Engine::Socket {
+        return Err(Failure::usage(
+            "--adaptive is for the packet engines; leave it out, or choose another --engine",
+        ));
+    }
+    if pace.adaptive && pace.retries == Some(0) {
+        return Err(Failure::usage(
+            "--adaptive learns of losses from retries; leave out --retries 0",
+        ));
+    }
+    Ok(())
 }
 
 fn job(
@@ -423,6 +440,12 @@ pub(crate) fn run(
         for remark in &opened.remarks {
             terminal::say(&format!("memsweep: {remark}"));
         }
+    }
+    if prepared.frames.adaptive && opened.engine == "socket" && !output.quiet {
+        terminal::say(&format!(
+            "memsweep: --adaptive needs a packet engine; ordinary sockets keep to {} packets/s",
+            job.plan.rate_pps
+        ));
     }
     job.run.vantage.engine = opened.engine.to_owned();
     if let Some(interface) = &opened.interface {

@@ -12,8 +12,8 @@ use testkit::{MemcachedServer, Namespace};
 use crate::program::{Running, memsweep, memsweep_as_nobody, memsweep_in, program_in};
 use crate::records::{Records, text};
 
-/// Engines that need nothing of the card: a veth pair bears them.
-const ENGINES: [&str; 3] = ["socket", "packet", "xdp"];
+/// All engines.
+const ENGINES: [&str; 4] = ["socket", "packet", "xdp", "live"];
 /// Engines that need privileges.
 const PRIVILEGED: [&str; 3] = ["packet", "xdp", "live"];
 
@@ -35,6 +35,8 @@ impl Network {
         let host = scanner.sibling();
         let (_, there) = scanner.connect("10.94.0.1/24", &host, "10.94.0.2/24");
         host.run(&format!("ip link set {there} address {CARD}"));
+        // A veth takes the bare frames of live only where NAPI runs.
+        host.run(&format!("ethtool -K {there} gro on"));
         for address in MORE {
             host.run(&format!("ip address add {address}/32 dev {there}"));
         }
@@ -137,6 +139,32 @@ fn every_engine_gives_the_same_verdicts_behind_a_gateway() {
         assert_eq!(counts["exposed"], 2, "{engine}");
         // The half of the network that exists refuses; nobody hears of the other half.
         assert_eq!(counts["closed"], 2 * 2_048 - 2, "{engine}: {counts:?}");
+    }
+}
+
+#[test]
+fn an_adaptive_run_slows_down_and_misses_nobody() {
+    let network = Network::new();
+    // A network that bears less than what is allowed.
+    network.host.nft(
+        "add rule inet lab input tcp dport 11211 limit rate over 12000/second burst 200 packets drop",
+    );
+    let records = network.scan(
+        "packet",
+        &["10.95.0.0/21", "--tcp", "--rate", "1M", "--adaptive"],
+    );
+    let counts = counts(&records);
+    assert_eq!(counts["exposed"], 1);
+    assert_eq!(counts["closed"], 2_047, "{counts:?}");
+    for (arguments, part) in [
+        (["--engine", "socket"], "packet engines"),
+        (["--retries", "0"], "--retries 0"),
+    ] {
+        let mut all = vec!["scan", "10.95.0.0/21", "--adaptive"];
+        all.extend(arguments);
+        let run = memsweep_in(&network.scanner, &all);
+        assert_eq!(run.code, Some(2), "{}", run.stderr);
+        assert!(run.stderr.contains(part), "{}", run.stderr);
     }
 }
 

@@ -280,6 +280,7 @@ fn world(named: &[&str]) -> World {
         order,
         again: Vec::new(),
         rate_pps: 10_000_000,
+        adaptive: false,
         retries: 1,
         patience: Patience::Fixed(Duration::from_millis(100)),
         deadline: None,
