@@ -13,7 +13,8 @@ use crate::ports::{self, ReservedPorts};
 use crate::survey::{Survey, survey};
 use crate::{Choice, EngineKind, FrameTally, FramesError, Plan, Sink, drive, live, packet, xdp};
 
-/// Above this rate live frames pay: each call costs some 20 ms, whatever it sends.
+/// Above this rate live frames are taken unasked. Below it a packet socket keeps up, and attaching a
+/// program to the interface, which makes some network cards restart, is not worth it.
 pub const LIVE_RATE_PPS_MIN: u64 = 500_000;
 /// Pairs of an order at most: two bits each are kept, 256 MiB in all.
 const PAIRS_MAX: u64 = 1 << 30;
