@@ -43,7 +43,9 @@ use crate::{Fate, FrameProgress, FrameTally, FramesError, Plan, Sink};
 /// memory, smaller ones calls.
 const WINDOW_PAIRS_MIN: u64 = 4_096;
 const WINDOW_PAIRS_MAX: u64 = 1 << 21;
-/// Pairs handed on and not begun, above which nothing new is sent.
+/// The same where each endpoint is told of by itself: all of a window's wait for their records.
+const WINDOW_PAIRS_TOLD_MAX: u64 = 1 << 15;
+/// Pairs handed on, and endpoints told of, that nobody has taken, above which nothing new is sent.
 const BACKLOG_MAX: usize = 1 << 18;
 /// Longest wait of a receiver, so that the end is noticed.
 const RECEIVE_WAIT: Duration = Duration::from_millis(20);
@@ -150,7 +152,10 @@ fn hear(
                 stream,
                 heard,
             } => {
-                received += 1;
+                match heard {
+                    Heard::Unproven => rejected += 1,
+                    Heard::Accepted | Heard::Datagram | Heard::Contact(_) => received += 1,
+                }
                 batch.push(Answer {
                     index,
                     stream,
@@ -264,7 +269,7 @@ impl<'a> Conductor<'a> {
             rounds: plan.retries + 1,
             stream: plan.tcp,
             datagram: plan.udp,
-            window_pairs: window_pairs(rate_pps),
+            window_pairs: window_pairs(rate_pps, plan.individually),
             patience: plan.patience,
         };
         let mut named: Vec<u64> = if plan.individually {
@@ -408,7 +413,8 @@ impl<'a> Conductor<'a> {
         if let Some(rate_pps) = governor.judge(once, later, now) {
             self.rate_pps = rate_pps;
             self.limiter.set_rate(rate_pps, now);
-            self.schedule.set_window_pairs(window_pairs(rate_pps));
+            self.schedule
+                .set_window_pairs(window_pairs(rate_pps, self.plan.individually));
         }
     }
 
@@ -529,6 +535,13 @@ impl<'a> Conductor<'a> {
         let contact = match heard {
             Heard::Accepted | Heard::Datagram => None,
             Heard::Contact(contact) => Some(contact),
+            Heard::Unproven => {
+                // Perhaps a forgery: it ends the asking, and measures nothing.
+                if self.schedule.is_waited_for(counter, stream) {
+                    self.hand_on_answered(counter, index, stream);
+                }
+                return;
+            }
         };
         let freshness = self
             .schedule
@@ -576,13 +589,15 @@ impl<'a> Conductor<'a> {
     fn tell_window(&mut self, finished: &Finished, abandoned: bool) {
         let attempts = finished.attempts();
         let mut counted: Vec<(Fate, u64)> = Vec::new();
-        for stream in [true, false] {
-            let wanted = if stream { self.plan.tcp } else { self.plan.udp };
-            if !wanted {
-                continue;
-            }
-            let mut silent = 0;
-            for counter in finished.from..finished.to {
+        // Over TCP, over UDP.
+        let transports = [(true, self.plan.tcp), (false, self.plan.udp)];
+        let mut silent = [0, 0];
+        // Both transports of a pair together: whoever judges them keeps the one until the other.
+        for counter in finished.from..finished.to {
+            for ((stream, wanted), silent) in transports.into_iter().zip(&mut silent) {
+                if !wanted {
+                    continue;
+                }
                 let contact = match finished.outcome(counter, stream) {
                     Outcome::Elsewhere => continue,
                     Outcome::Silent if abandoned => continue,
@@ -592,7 +607,7 @@ impl<'a> Conductor<'a> {
                 if self.is_told_by_itself(counter) {
                     self.tell_seen(counter, stream, contact, attempts);
                 } else if contact == Contact::Silent {
-                    silent += 1;
+                    *silent += 1;
                 } else {
                     let fate = Fate {
                         transport: transport_of(stream),
@@ -605,6 +620,8 @@ impl<'a> Conductor<'a> {
                     }
                 }
             }
+        }
+        for ((stream, _), silent) in transports.into_iter().zip(silent) {
             if silent > 0 {
                 let fate = Fate {
                     transport: transport_of(stream),
@@ -733,8 +750,13 @@ impl DoneBefore {
 }
 
 /// Pairs of a window at this rate.
-fn window_pairs(rate_pps: u64) -> u64 {
-    (rate_pps / 4).clamp(WINDOW_PAIRS_MIN, WINDOW_PAIRS_MAX)
+fn window_pairs(rate_pps: u64, individually: bool) -> u64 {
+    let most = if individually {
+        WINDOW_PAIRS_TOLD_MAX
+    } else {
+        WINDOW_PAIRS_MAX
+    };
+    (rate_pps / 4).clamp(WINDOW_PAIRS_MIN, most)
 }
 
 /// Cuts `from..to` into at most `parts` parts of nearly equal length, none of them empty.

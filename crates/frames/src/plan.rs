@@ -83,7 +83,8 @@ pub trait Sink: Send {
     fn checkpoint(&mut self, counter: u64, open: &[OpenRange]);
     /// Packets that interviews have sent since the last call: they count against the rate.
     fn take_spent(&mut self) -> u64;
-    /// Pairs handed on that nobody has begun yet; the sweep waits while there are too many.
+    /// Pairs handed on that nobody has begun yet, and endpoints told of by themselves that nobody has
+    /// taken; the sweep waits while there are too many.
     fn backlog(&self) -> usize;
     /// Whether the sweep is to end now.
     fn is_stopped(&self) -> bool;

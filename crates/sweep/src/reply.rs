@@ -10,6 +10,10 @@
 //! | ICMP error, TCP | quotes the probe's sequence number and source port | 32 + 6 |
 //! | ICMP error, UDP | quotes the probe's checksum (the request id is summed up in it) and source port | 16 + 6 |
 //!
+//! A datagram from the right port to the right port with another request id proves nothing (a
+//! forger needs 64 tries), but servers exist that answer so: it is told as [`Heard::Unproven`], for
+//! somebody who asks again and remembers.
+//!
 //! Nothing here fails, panics or allocates, whatever a frame holds.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -60,6 +64,9 @@ pub enum Heard {
     Accepted,
     /// A datagram with our request id.
     Datagram,
+    /// A datagram from where we asked to where we asked from, without our request id. It proves
+    /// nothing, and somebody should look.
+    Unproven,
     /// RST, or an ICMP error that quotes our probe.
     Contact(Contact),
 }
@@ -144,7 +151,7 @@ impl Verifier<'_> {
         let stated = usize::from(u16::from_be_bytes([head[4], head[5]]));
         let payload = datagram.get(UDP_BYTES..stated.min(datagram.len()));
         let Some((frame, _)) = payload.and_then(wire::Frame::parse) else {
-            return Some(Checked::Rejected);
+            return Some(self.unproven(source, port, own_port));
         };
         let is_asked_at = |port: u16| {
             let cookie = self.key.cookie(source, port, false);
@@ -160,8 +167,15 @@ impl Verifier<'_> {
             .find(|other| is_asked_at(*other));
         Some(match asked {
             Some(asked) => self.answer(true, source, asked, false, Heard::Datagram),
-            None => Checked::Rejected,
+            None => self.unproven(source, port, own_port),
         })
+    }
+
+    /// A datagram without our request id.
+    fn unproven(&self, source: IpAddr, port: u16, own_port: u16) -> Checked {
+        let cookie = self.key.cookie(source, port, false);
+        let is_from_asked = self.ports.of(&cookie) == own_port;
+        self.answer(is_from_asked, source, port, false, Heard::Unproven)
     }
 
     fn read_error(&self, from: IpAddr, error: &[u8]) -> Option<Checked> {

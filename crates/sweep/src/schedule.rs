@@ -398,6 +398,14 @@ impl Schedule {
         Freshness::First { attempts, rtt }
     }
 
+    /// Whether an endpoint has been asked, is silent so far, and is not given up yet.
+    pub fn is_waited_for(&self, counter: u64, stream: bool) -> bool {
+        let window = self.open.iter().find(|window| window.holds(counter));
+        self.options.asks(stream)
+            && window.is_some_and(|window| window.attempts_of(counter).is_some())
+            && !self.answered.is_set(counter, stream)
+    }
+
     /// Somebody else asks this endpoint from now on, or has told of it: no more is sent there, and
     /// it is not counted here.
     pub fn hand_on(&mut self, counter: u64, stream: bool) {

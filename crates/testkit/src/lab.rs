@@ -85,12 +85,6 @@ impl Lab {
             // is up, because only then the other end is told that it may send them.
             namespace.run(&format!("ethtool -K {interface} gro on"));
         }
-        for (namespace, interface) in [(&scanner, SCANNER_INTERFACE), (&target, TARGET_INTERFACE)] {
-            // In a user namespace sysfs may be closed; nobody sends in millions from there.
-            if !namespace.is_user_namespace() {
-                bind_queues(namespace, interface);
-            }
-        }
         scanner.run(&format!("ip route add default via {GATEWAY}"));
         target.run(&format!("sysctl -qw {TARGET_SETTINGS}"));
         Lab { scanner, target }
@@ -128,6 +122,8 @@ impl Lab {
     /// # Panics
     /// If this process is not root (the kernel takes no programs of others), or `ip` refuses.
     pub fn respond(&self, responder: &Responder) {
+        bind_queues(&self.scanner, SCANNER_INTERFACE);
+        bind_queues(&self.target, TARGET_INTERFACE);
         self.attach(responder, "responder");
     }
 
@@ -211,7 +207,8 @@ impl Lab {
 /// Gives every processor the queue that bare frames from it take (its number modulo the queues, by
 /// veth's own choice), for what sockets send too (XPS, the kernel's networking/scaling document).
 /// Otherwise a queue that one processor has begun to empty is filled by another, which does not wait
-/// for it: on a busy machine the cable would lose a third of all frames.
+/// for it: where answers come in their hundred thousands, a busy machine's cable would lose a third
+/// of all frames, and a test would be about the cable.
 fn bind_queues(namespace: &Namespace, interface: &str) {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     for queue in 0..QUEUES {

@@ -198,6 +198,8 @@ impl Receive for FromNet {
 struct Told {
     asked: BTreeMap<u64, (bool, bool)>,
     seen: BTreeMap<(u64, bool), Contact>,
+    /// Pairs of which silence was told, in that order.
+    silent: Vec<u64>,
     counted: BTreeMap<(bool, String), u64>,
     stop_after_asks: Option<usize>,
 }
@@ -211,6 +213,9 @@ impl Sink for Told {
 
     fn seen(&mut self, index: u64, fate: Fate, _rtt: Option<Duration>) {
         let key = (index, fate.transport == Transport::Tcp);
+        if fate.contact == Contact::Silent {
+            self.silent.push(index);
+        }
         let before = self.seen.insert(key, fate.contact);
         assert_eq!(before, None, "endpoint {key:?} was told of twice");
     }
@@ -438,6 +443,25 @@ fn whoever_was_named_is_told_of_by_name() {
     // It is handed on as well, so it is none of the merely closed.
     told.seen.remove(&(2, true));
     check_whole(&told);
+}
+
+#[test]
+fn where_everybody_is_told_of_nothing_piles_up() {
+    let mut world = world(&[]);
+    world.plan.individually = true;
+    let (tally, told, _) = run(world, Told::default());
+    assert!(tally.complete && told.counted.is_empty());
+    // Of some only one side is silent; nobody comes back after somebody else was told of.
+    let mut silent = told.silent;
+    let endpoints = silent.len();
+    silent.dedup();
+    let turns = silent.len();
+    silent.sort_unstable();
+    silent.dedup();
+    assert!(turns < endpoints, "both sides are silent of some");
+    assert_eq!(turns, silent.len(), "sides are told of apart");
+    assert!(window_pairs(u64::MAX, true) < window_pairs(u64::MAX, false));
+    assert_eq!(window_pairs(1, true), window_pairs(1, false));
 }
 
 #[test]

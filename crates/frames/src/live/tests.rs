@@ -455,7 +455,7 @@ fn datagrams(asked: &[u8]) -> Vec<Case> {
         (
             "wrong id",
             datagram_to(asked, port, wrong_id, 8),
-            End::Rejected,
+            End::Answer(false, Heard::Unproven),
         ),
     ]
 }
@@ -824,9 +824,10 @@ fn a_whole_sweep_finds_whoever_answers_and_nobody_else() {
     });
     let answers = |index: &u64| {
         let address = Ipv4Addr::from_bits(Ipv4Addr::new(10, 64, 0, 0).to_bits() + *index as u32);
-        [model::Transport::Tcp, model::Transport::Udp]
-            .iter()
-            .any(|transport| responder.fate(address, *transport) == Fate::Answers)
+        let fate = |transport| responder.fate(address, transport);
+        // What answers UDP without our request id is looked at by others.
+        fate(model::Transport::Tcp) == Fate::Answers
+            || matches!(fate(model::Transport::Udp), Fate::Answers | Fate::Forges)
     };
     let expected: Vec<u64> = (0..permit.pairs()).filter(answers).collect();
     assert!(expected.len() > 1000);
@@ -835,6 +836,6 @@ fn a_whole_sweep_finds_whoever_answers_and_nobody_else() {
     assert!(found == expected, "the right number, and others");
     assert!(tally.complete);
     assert_eq!((tally.error, tally.lost_here), (None, 0));
-    assert!(tally.rejected > 1000, "{}", tally.rejected);
+    assert!(tally.rejected > 100, "{}", tally.rejected);
     assert_eq!(lab.counters().strays, 0);
 }

@@ -135,30 +135,39 @@ fn without_proof_nothing_is_believed() {
         rejected(&syn.segment(syn.sequence.wrapping_add(1), flags));
     }
     let version = probe("10.0.0.7", 11211, false, ETHERNET);
+    // What comes from the asked port to the right one of ours is worth a look.
+    let unproven = |frame: &[u8]| {
+        let expect = answer(7, false, Heard::Unproven);
+        assert_eq!(checked(&permit, frame, ETHERNET), expect);
+    };
     for bit in 0..16 {
         let mut forged = version.clone();
         forged.request_id ^= 1 << bit;
-        rejected(&forged.version_from(11211));
+        unproven(&forged.version_from(11211));
+        rejected(&forged.version_from(53));
     }
-    rejected(&version.datagram(11211, b"1234567"));
-    rejected(&version.datagram(11211, b""));
+    unproven(&version.datagram(11211, b"1234567"));
+    unproven(&version.datagram(11211, b""));
     // Eight bytes are there, and the header says that the last one is none of its own.
     let mut padded = version.version_from(11211);
     padded[14 + 20 + 5] = 8 + 7;
     padded[14 + 20 + 4] = 0;
-    rejected(&padded);
+    unproven(&padded);
     for own_port in 40_000..40_064 {
         for mut seen in [syn.clone(), version.clone()] {
             if own_port != seen.own_port {
                 seen.own_port = own_port;
                 rejected(&seen.syn_ack());
-                rejected(&seen.version_from(11211));
+                if own_port != version.own_port {
+                    rejected(&seen.version_from(11211));
+                }
             }
         }
     }
     // Proven, and not in the permit: the run's secret is the same for all addresses.
     rejected(&probe("10.0.1.0", 11211, true, ETHERNET).syn_ack());
     rejected(&probe("10.0.0.7", 11212, false, ETHERNET).version_from(11212));
+    rejected(&probe("10.0.0.7", 11212, false, ETHERNET).datagram(11212, b""));
     // Another address that repeats what it has overheard.
     let mut elsewhere = syn.clone();
     elsewhere.address = ip("10.0.0.8");

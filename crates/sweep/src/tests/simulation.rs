@@ -216,6 +216,12 @@ impl World<'_> {
             let contact = match &heard {
                 Heard::Contact(contact) => Some(contact),
                 Heard::Accepted | Heard::Datagram => None,
+                // Counted with the rejected ones; this world has no server that answers so.
+                Heard::Unproven => {
+                    self.run.answers -= 1;
+                    self.run.rejected += 1;
+                    continue;
+                }
             };
             let counter = self.order.counter_of(index).expect("all are in the shard");
             let told = match schedule.answered(counter, stream, contact, at) {

@@ -54,8 +54,8 @@ pub struct Responder {
 }
 
 impl Default for Responder {
-    /// 10.64.0.0/10, with a sixty-fourth of servers, a quarter that refuses, a sixteenth each that
-    /// is prohibited or forges, and a tenth of repeated SYN-ACKs; the rest is silent.
+    /// 10.64.0.0/10, with a sixty-fourth of servers, a quarter that refuses, a sixteenth that is
+    /// prohibited, a thousandth that forges, and a tenth of repeated SYN-ACKs; the rest is silent.
     fn default() -> Responder {
         Responder {
             seed: 1,
@@ -64,7 +64,7 @@ impl Default for Responder {
             answering: 1024,
             refusing: 16_384,
             prohibiting: 4_096,
-            forging: 4_096,
+            forging: 64,
             repeating: 6_554,
             lost: 0,
             keeps_times: false,
