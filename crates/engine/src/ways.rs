@@ -375,6 +375,20 @@ fn notes_of(tally: &FrameTally, retries: u32) -> Vec<Text> {
             format!("このマシンの問題でスキャンが中断されました: {error}"),
         ));
     }
+    if tally.dropped_here > 0 {
+        notes.push(Text::new(
+            format!(
+                "the interface dropped {} probes because its queue was full, and what stayed silent \
+                 was asked again; a lower --rate loses none",
+                tally.dropped_here
+            ),
+            format!(
+                "送信キューがあふれ、{} 個のプローブがインターフェースで破棄されました（応答のない相手には再送\
+                 済み）。--rate を下げると解消します",
+                tally.dropped_here
+            ),
+        ));
+    }
     if tally.lost_here > 0 {
         notes.push(Text::new(
             format!(
@@ -496,7 +510,13 @@ mod tests {
             },
             12,
         );
-        assert_eq!(bridge.backlog(), 1, "only those to be asked wait");
+        let fate = Fate {
+            transport: model::Transport::Tcp,
+            contact: model::Contact::Silent,
+            attempts: 4,
+        };
+        bridge.seen(8, fate, None);
+        assert_eq!(bridge.backlog(), 2, "numbers take up nothing");
         assert!(!bridge.is_stopped());
     }
 }

@@ -66,10 +66,16 @@ struct Answer {
     heard: Heard,
 }
 
+/// What became of a part of a stint.
+struct Sent {
+    frames: u64,
+    dropped: u64,
+}
+
 /// What the conductor waits for.
 enum Event {
     Answers(Vec<Answer>),
-    Sent(Result<u64, FramesError>),
+    Sent(Result<Sent, FramesError>),
     Deaf(FramesError),
 }
 
@@ -197,7 +203,10 @@ fn employ<'scope>(
     let (work_out, work) = mpsc::channel::<Stint>();
     scope.spawn(move || {
         for stint in work {
-            let sent = transmitter.transmit(permit, &stint);
+            let sent = transmitter.transmit(permit, &stint).map(|frames| Sent {
+                frames,
+                dropped: transmitter.take_dropped(),
+            });
             if events.send(Event::Sent(sent)).is_err() {
                 return;
             }
@@ -238,6 +247,7 @@ struct Conductor<'a> {
     /// Whether some addresses are not reached by frames, so that each has to be looked at.
     has_other_ways: bool,
     frames_sent: u64,
+    dropped: u64,
     error: Option<FramesError>,
     progress_at: Duration,
     checkpoint_at: Duration,
@@ -302,6 +312,7 @@ impl<'a> Conductor<'a> {
                     .iter()
                     .any(|stretch| !matches!(stretch.way, Way::Hop(_))),
             frames_sent: 0,
+            dropped: 0,
             error: None,
             progress_at: Duration::ZERO,
             checkpoint_at: CHECKPOINT_INTERVAL,
@@ -480,14 +491,17 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    fn take_sent(&mut self, sent: Result<u64, FramesError>) {
+    fn take_sent(&mut self, sent: Result<Sent, FramesError>) {
         let now = self.epoch.elapsed();
         let Some(under_way) = self.under_way.as_mut() else {
             return;
         };
         under_way.parts -= 1;
         match sent {
-            Ok(frames) => under_way.frames += frames,
+            Ok(sent) => {
+                under_way.frames += sent.frames;
+                self.dropped += sent.dropped;
+            }
             Err(error) => {
                 self.error.get_or_insert(error);
             }
@@ -692,6 +706,7 @@ impl<'a> Conductor<'a> {
             frames_sent: self.frames_sent,
             frames_received: counts.received.load(Ordering::Relaxed),
             rejected: counts.rejected.load(Ordering::Relaxed),
+            dropped_here: self.dropped,
             lost_here: counts.lost.load(Ordering::Relaxed),
             heard_after_sends: self.schedule.heard_after_sends().to_vec(),
             complete,

@@ -59,6 +59,12 @@ pub(crate) trait Transmit: Send {
     /// [`Answered`] is not set and which a hop reaches. Returns how many frames left. Congestion is
     /// waited out; only what makes further sending useless is an error.
     fn transmit(&mut self, permit: &Permit, stint: &Stint) -> Result<u64, FramesError>;
+
+    /// Frames that the interface took and dropped since the last call, as far as it says so; they
+    /// are not among those that left.
+    fn take_dropped(&mut self) -> u64 {
+        0
+    }
 }
 
 /// Hears what comes back.

@@ -33,6 +33,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -245,6 +246,7 @@ impl Apparatus {
             .map(|interface| interface.name.clone())
             .collect();
         let names: Arc<[String]> = names.into_iter().collect();
+        let drops = Arc::new(AtomicU64::new(transmitter::drops(&names)));
         let transmitters = transmitter::processors(threads)
             .map_err(FramesError::system("reading the allowed processors"))?
             .into_iter()
@@ -254,6 +256,7 @@ impl Apparatus {
                     Arc::clone(&self.program),
                     Arc::clone(&self.works),
                     Arc::clone(&names),
+                    Arc::clone(&drops),
                     ground.stream && ground.datagram,
                 )
                 .map(|transmitter| Box::new(transmitter) as Box<dyn Transmit>)

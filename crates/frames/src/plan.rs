@@ -99,6 +99,8 @@ pub struct FrameTally {
     pub frames_received: u64,
     /// Frames to our ports that failed the cookie.
     pub rejected: u64,
+    /// Probes that the interface dropped because its queue was full; not counted as sent.
+    pub dropped_here: u64,
     /// Frames that the kernel dropped before we could read them.
     pub lost_here: u64,
     /// Endpoints by the number of sends after which they were first heard.

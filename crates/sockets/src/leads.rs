@@ -115,7 +115,7 @@ struct Shared {
     ended: Condvar,
     /// Readable when there is something new to take, or the sweep has ended.
     wake: EventFd,
-    /// Pairs to be asked that nobody has begun.
+    /// Leads of single pairs and endpoints that nobody has taken.
     backlog: AtomicUsize,
     /// Packets sent by the reactor that the sweep has not asked about.
     spent: AtomicU64,
@@ -168,10 +168,17 @@ impl Shared {
     }
 }
 
+impl Lead {
+    /// Whether there may be as many like it as there are endpoints.
+    fn is_of_one(&self) -> bool {
+        matches!(self, Lead::Ask { .. } | Lead::Seen { .. })
+    }
+}
+
 impl LeadTeller {
     /// Tells one thing.
     pub fn tell(&self, lead: Lead) {
-        if let Lead::Ask { .. } = &lead {
+        if lead.is_of_one() {
             self.shared.backlog.fetch_add(1, Ordering::Relaxed);
         }
         let was_empty = {
@@ -194,7 +201,8 @@ impl LeadTeller {
         self.shared.spent.swap(0, Ordering::Relaxed)
     }
 
-    /// Pairs to be asked that nobody has begun.
+    /// Pairs to be asked that nobody has begun, and endpoints with a record that nobody has taken:
+    /// there is one for each of them, so whoever tells has to wait while there are too many.
     pub fn backlog(&self) -> usize {
         self.shared.backlog.load(Ordering::Relaxed)
     }
@@ -251,7 +259,7 @@ impl Leads {
             std::mem::swap(&mut self.taken, &mut self.shared.state().queue);
         }
         let lead = self.taken.pop_front()?;
-        if let Lead::Ask { .. } = &lead {
+        if lead.is_of_one() {
             self.shared.backlog.fetch_sub(1, Ordering::Relaxed);
         }
         Some(lead)

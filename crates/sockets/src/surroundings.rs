@@ -21,6 +21,8 @@ pub struct Capabilities {
     pub net_admin: bool,
     /// CAP_BPF, or CAP_SYS_ADMIN that holds it: programs in the kernel.
     pub bpf: bool,
+    /// CAP_PERFMON, or CAP_SYS_ADMIN that holds it: programs that work with pointers as `live` does.
+    pub perfmon: bool,
 }
 
 /// The release of the kernel, such as `6.1.0-18-amd64`; `unknown` if it does not say.
@@ -41,6 +43,7 @@ fn capabilities_of(status: &str) -> Capabilities {
     const NET_ADMIN: u64 = 1 << 12;
     const NET_RAW: u64 = 1 << 13;
     const SYS_ADMIN: u64 = 1 << 21;
+    const PERFMON: u64 = 1 << 38;
     const BPF: u64 = 1 << 39;
     let effective = status
         .lines()
@@ -51,6 +54,7 @@ fn capabilities_of(status: &str) -> Capabilities {
         net_raw: effective & NET_RAW != 0,
         net_admin: effective & NET_ADMIN != 0,
         bpf: effective & (BPF | SYS_ADMIN) != 0,
+        perfmon: effective & (PERFMON | SYS_ADMIN) != 0,
     }
 }
 
@@ -150,22 +154,24 @@ mod tests {
 
     #[test]
     fn capabilities_are_read_bit_by_bit() {
-        let check = |status: &str, expect: [bool; 3]| {
+        let check = |status: &str, expect: [bool; 4]| {
             let Capabilities {
                 net_raw,
                 net_admin,
                 bpf,
+                perfmon,
             } = capabilities_of(status);
-            assert_eq!([net_raw, net_admin, bpf], expect, "{status}");
+            assert_eq!([net_raw, net_admin, bpf, perfmon], expect, "{status}");
         };
-        check("", [false; 3]);
-        check("Name:\tx\nCapEff:\t0000000000000000\n", [false; 3]);
+        check("", [false; 4]);
+        check("Name:\tx\nCapEff:\t0000000000000000\n", [false; 4]);
         check(
             "CapPrm:\t000001ffffffffff\nCapEff:\t0000000000002000\n",
-            [true, false, false],
+            [true, false, false, false],
         );
-        check("CapEff:\t0000008000003000\n", [true, true, true]);
-        check("CapEff:\t0000000000201000\n", [false, true, true]);
-        check("CapEff:\tnonsense\n", [false; 3]);
+        check("CapEff:\t0000008000003000\n", [true, true, true, false]);
+        check("CapEff:\t000000c000003000\n", [true, true, true, true]);
+        check("CapEff:\t0000000000201000\n", [false, true, true, true]);
+        check("CapEff:\tnonsense\n", [false; 4]);
     }
 }

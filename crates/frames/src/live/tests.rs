@@ -166,7 +166,7 @@ fn transmitter(run: &Run) -> (LiveTransmitter, Answered) {
     let processor = transmitter::processors(1).expect("a processor")[0];
     let names = Arc::from(["near0".to_owned()]);
     let both = run.ground.stream && run.ground.datagram;
-    let transmitter = LiveTransmitter::new(processor, program, works, names, both);
+    let transmitter = LiveTransmitter::new(processor, program, works, names, Arc::default(), both);
     (transmitter.expect("a namespace"), answered)
 }
 

@@ -33,6 +33,9 @@ pub(super) struct LiveTransmitter {
     works: Arc<Mapping>,
     /// Of the interfaces that probes leave by.
     interfaces: Arc<[String]>,
+    /// What the interfaces have dropped in all, as somebody read it last.
+    drops: Arc<AtomicU64>,
+    dropped: u64,
     slots_per_pair: u64,
     /// The inode of the network namespace in which interfaces have the numbers that the program
     /// knows.
@@ -56,6 +59,7 @@ impl LiveTransmitter {
         program: Arc<Program>,
         works: Arc<Mapping>,
         interfaces: Arc<[String]>,
+        drops: Arc<AtomicU64>,
         is_both_transports: bool,
     ) -> Result<LiveTransmitter, FramesError> {
         Ok(LiveTransmitter {
@@ -63,6 +67,8 @@ impl LiveTransmitter {
             program,
             works,
             interfaces,
+            drops,
+            dropped: 0,
             slots_per_pair: if is_both_transports { 2 } else { 1 },
             namespace: network_namespace()?,
             pinned: None,
@@ -125,6 +131,27 @@ impl LiveTransmitter {
     }
 }
 
+/// How many frames these interfaces have dropped when they were to send them (proc_net(5),
+/// /proc/net/dev); 0 if that cannot be read.
+pub(super) fn drops(interfaces: &[String]) -> u64 {
+    let Ok(table) = std::fs::read_to_string("/proc/thread-self/net/dev") else {
+        return 0;
+    };
+    drops_in(&table, interfaces)
+}
+
+fn drops_in(table: &str, interfaces: &[String]) -> u64 {
+    /// Columns of received traffic, and of sent traffic those before `drop`.
+    const BEFORE: usize = 8 + 3;
+    let of_line = |line: &str| -> Option<u64> {
+        let (name, columns) = line.split_once(':')?;
+        let is_ours = interfaces.iter().any(|ours| ours == name.trim());
+        let dropped = columns.split_whitespace().nth(BEFORE)?;
+        is_ours.then(|| dropped.parse().ok())?
+    };
+    table.lines().filter_map(of_line).sum()
+}
+
 /// The inode of this thread's network namespace.
 fn network_namespace() -> Result<u64, FramesError> {
     let file = std::fs::metadata("/proc/thread-self/ns/net");
@@ -133,6 +160,19 @@ fn network_namespace() -> Result<u64, FramesError> {
         reason: error.to_string(),
     })?;
     Ok(file.ino())
+}
+
+impl LiveTransmitter {
+    /// Of frames that were made, how many the interfaces have not dropped: live frames that find a
+    /// full queue vanish, and only a counter tells. The other thread's drops may be among them; each
+    /// is counted once.
+    fn without_dropped(&mut self, frames: u64) -> u64 {
+        let drops = drops(&self.interfaces);
+        let before = self.drops.swap(drops, Ordering::Relaxed);
+        let dropped = drops.saturating_sub(before).min(frames);
+        self.dropped += dropped;
+        frames - dropped
+    }
 }
 
 impl Transmit for LiveTransmitter {
@@ -153,8 +193,33 @@ impl Transmit for LiveTransmitter {
             attached::check_up(interface)?;
         }
         match work[FAILED].load(Ordering::Relaxed) {
-            0 => Ok(work[FRAMES].load(Ordering::Relaxed)),
+            0 => Ok(self.without_dropped(work[FRAMES].load(Ordering::Relaxed))),
             slots => Err(unsuited(format!("{slots} probes could not be worked out"))),
         }
+    }
+
+    fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_are_read_of_the_right_column_and_interface() {
+        let table = "Inter-|   Receive                                                |  Transmit\n \
+             face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs \
+             drop fifo colls carrier compressed\n    lo: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n\
+             \u{20}  v0:21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36\n  v01: 0 0 0 0 0 0 0 0 0 0 0 \
+             99 0 0 0 0\n";
+        let named = |names: &[&str]| -> Vec<String> {
+            names.iter().map(|name| (*name).to_owned()).collect()
+        };
+        assert_eq!(drops_in(table, &named(&["v0"])), 32);
+        assert_eq!(drops_in(table, &named(&["v0", "lo"])), 44);
+        assert_eq!(drops_in(table, &named(&["eth0"])), 0);
+        assert_eq!(drops_in("", &named(&["v0"])), 0);
     }
 }
