@@ -27,10 +27,13 @@ pub fn diagnose(machine: &Machine) -> Diagnosis {
         net_raw,
         net_admin,
         bpf,
+        perfmon,
     } = machine.capabilities;
     let raw = (net_raw, "CAP_NET_RAW");
     let admin = (net_admin, "CAP_NET_ADMIN");
     let programs = (bpf, "CAP_BPF");
+    // Without it the verifier takes only programs simpler than the one of `live`.
+    let pointers = (perfmon, "CAP_PERFMON");
     let abilities = vec![
         Ability {
             engine: "live",
@@ -39,7 +42,7 @@ pub fn diagnose(machine: &Machine) -> Diagnosis {
                 "カーネル内でフレームを生成（XDP live frames）：毎秒数百万パケット",
             ),
             missing: missing(
-                &[raw, admin, programs],
+                &[raw, admin, programs, pointers],
                 Some(KERNEL_OF_LIVE_FRAMES),
                 machine,
             ),
@@ -69,7 +72,7 @@ pub fn diagnose(machine: &Machine) -> Diagnosis {
             missing: Vec::new(),
         },
     ];
-    let allowed = net_raw && net_admin && bpf;
+    let allowed = net_raw && net_admin && bpf && perfmon;
     let program = quoted(&machine.program);
     let mend = format!("sudo setcap cap_net_raw,cap_net_admin,cap_bpf,cap_perfmon+ep {program}");
     Diagnosis {
@@ -129,14 +132,15 @@ mod tests {
 
     /// Which engines work, and what the others lack.
     #[track_caller]
-    fn check(kernel: &str, held: [bool; 3], expect: [&[&str]; 4]) {
-        let [net_raw, net_admin, bpf] = held;
+    fn check(kernel: &str, held: [bool; 4], expect: [&[&str]; 4]) {
+        let [net_raw, net_admin, bpf, perfmon] = held;
         let diagnosis = diagnose(&Machine {
             kernel: kernel.to_owned(),
             capabilities: Capabilities {
                 net_raw,
                 net_admin,
                 bpf,
+                perfmon,
             },
             program: "/usr/bin/memsweep".to_owned(),
         });
@@ -148,26 +152,31 @@ mod tests {
                 .collect();
             assert_eq!(missing, expect, "{} on {kernel}, {held:?}", ability.engine);
         }
-        let is_mendable = held != [true; 3];
+        let is_mendable = held != [true; 4];
         assert_eq!(diagnosis.mends.len(), usize::from(is_mendable));
     }
 
     #[test]
     fn every_engine_says_what_it_lacks() {
-        check("6.1.0-18-amd64", [true; 3], [&[], &[], &[], &[]]);
+        check("6.1.0-18-amd64", [true; 4], [&[], &[], &[], &[]]);
         check(
             "6.1.0",
-            [false; 3],
+            [false; 4],
             [
-                &["CAP_NET_RAW, CAP_NET_ADMIN, CAP_BPF"],
+                &["CAP_NET_RAW, CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON"],
                 &["CAP_NET_RAW, CAP_NET_ADMIN, CAP_BPF"],
                 &["CAP_NET_RAW, CAP_NET_ADMIN"],
                 &[],
             ],
         );
         check(
+            "6.1.0",
+            [true, true, true, false],
+            [&["CAP_PERFMON"], &[], &[], &[]],
+        );
+        check(
             "5.10.0",
-            [true, true, false],
+            [true, true, false, true],
             [
                 &["Linux 5.18 (this is 5.10.0)", "CAP_BPF"],
                 &["CAP_BPF"],
@@ -177,7 +186,7 @@ mod tests {
         );
         check(
             "4.19",
-            [true; 3],
+            [true; 4],
             [
                 &["Linux 5.18 (this is 4.19)"],
                 &["Linux 5.9 (this is 4.19)"],
@@ -187,7 +196,7 @@ mod tests {
         );
         check(
             "unknown",
-            [true; 3],
+            [true; 4],
             [
                 &["Linux 5.18 (this is unknown)"],
                 &["Linux 5.9 (this is unknown)"],

@@ -152,7 +152,10 @@ const UNPRIVILEGED: &str = "engine socket: raw frames need CAP_NET_RAW and CAP_N
 fn reason_for_sockets(permit: &Permit) -> Option<&'static str> {
     let selection = permit.selection();
     if !selection.ranges().any(|range| !range.first.is_loopback()) {
-        return Some("engine socket: only this machine itself is asked");
+        return Some(
+            "engine socket: none of the targets is beyond this machine, or all name their \
+             interface",
+        );
     }
     if permit.pairs() < PAIRS_BY_FRAMES_MIN {
         return Some("engine socket: so few are asked that frames would be no faster");

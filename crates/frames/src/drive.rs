@@ -34,6 +34,7 @@ use sweep::reply::{Checked, Heard, Verifier};
 use sweep::schedule::{
     Answered, Finished, Freshness, Next, OpenRange, Outcome, Schedule, ScheduleOptions, Stint,
 };
+use sweep::strays::{Proof, Strays};
 use targets::{Order, Permit};
 
 use crate::engine::{Carrier, Receive, Transmit};
@@ -75,6 +76,7 @@ struct Sent {
 /// What the conductor waits for.
 enum Event {
     Answers(Vec<Answer>),
+    Strays(Vec<Proof>),
     Sent(Result<Sent, FramesError>),
     Deaf(FramesError),
 }
@@ -148,6 +150,7 @@ fn hear(
     events: &Sender<Event>,
 ) {
     let mut batch = Vec::new();
+    let mut strays = Vec::new();
     while !ended.load(Ordering::Relaxed) {
         let (mut received, mut rejected) = (0, 0);
         let heard = receiver.receive(RECEIVE_WAIT, &mut |frame, layer| match verifier
@@ -171,6 +174,12 @@ fn hear(
                     let _ = events.send(Event::Answers(std::mem::take(&mut batch)));
                 }
             }
+            Checked::Stray(proof) => {
+                rejected += 1;
+                if strays.len() < ANSWERS_PER_BATCH {
+                    strays.push(proof);
+                }
+            }
             Checked::Rejected => rejected += 1,
             Checked::Foreign => {}
         });
@@ -186,9 +195,34 @@ fn hear(
         {
             return;
         }
+        if !strays.is_empty()
+            && events
+                .send(Event::Strays(std::mem::take(&mut strays)))
+                .is_err()
+        {
+            return;
+        }
         if let Err(error) = heard {
             let _ = events.send(Event::Deaf(error));
             return;
+        }
+    }
+}
+
+/// Tells of a transmitter that panics over its work: nobody must wait for it.
+struct Watch<'a> {
+    events: &'a Sender<Event>,
+    is_working: bool,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if self.is_working {
+            let error = FramesError::System {
+                what: "sending frames",
+                reason: "a sending thread broke down".to_owned(),
+            };
+            let _ = self.events.send(Event::Sent(Err(error)));
         }
     }
 }
@@ -202,11 +236,17 @@ fn employ<'scope>(
 ) -> Sender<Stint> {
     let (work_out, work) = mpsc::channel::<Stint>();
     scope.spawn(move || {
+        let mut watch = Watch {
+            events: &events,
+            is_working: false,
+        };
         for stint in work {
+            watch.is_working = true;
             let sent = transmitter.transmit(permit, &stint).map(|frames| Sent {
                 frames,
                 dropped: transmitter.take_dropped(),
             });
+            watch.is_working = false;
             if events.send(Event::Sent(sent)).is_err() {
                 return;
             }
@@ -246,6 +286,7 @@ struct Conductor<'a> {
     named: Vec<u64>,
     /// Whether some addresses are not reached by frames, so that each has to be looked at.
     has_other_ways: bool,
+    strays: Strays,
     frames_sent: u64,
     dropped: u64,
     error: Option<FramesError>,
@@ -311,6 +352,7 @@ impl<'a> Conductor<'a> {
                     .stretches()
                     .iter()
                     .any(|stretch| !matches!(stretch.way, Way::Hop(_))),
+            strays: Strays::default(),
             frames_sent: 0,
             dropped: 0,
             error: None,
@@ -463,7 +505,7 @@ impl<'a> Conductor<'a> {
                 to: *to,
                 round: stint.round,
             };
-            // A worker that is gone has told its error, which ends the loop.
+            // A worker that is gone has told its error (see `Watch`), which ends the loop.
             let _ = worker.send(part);
         }
         self.under_way = Some(UnderWay {
@@ -482,6 +524,11 @@ impl<'a> Conductor<'a> {
                 let now = self.epoch.elapsed();
                 for answer in answers {
                     self.take_answer(answer, now);
+                }
+            }
+            Event::Strays(proofs) => {
+                for proof in proofs {
+                    self.strays.add(proof);
                 }
             }
             Event::Sent(sent) => self.take_sent(sent),
@@ -608,6 +655,9 @@ impl<'a> Conductor<'a> {
         let mut silent = [0, 0];
         // Both transports of a pair together: whoever judges them keeps the one until the other.
         for counter in finished.from..finished.to {
+            if !abandoned && self.answered_from_elsewhere(finished, counter) {
+                continue;
+            }
             for ((stream, wanted), silent) in transports.into_iter().zip(&mut silent) {
                 if !wanted {
                     continue;
@@ -648,6 +698,29 @@ impl<'a> Conductor<'a> {
         for (fate, endpoints) in counted {
             self.sink.counted(fate, endpoints);
         }
+    }
+
+    /// Hands on a pair that was silent over UDP, if its proof has come from another address.
+    fn answered_from_elsewhere(&mut self, finished: &Finished, counter: u64) -> bool {
+        let is_silent = !self.strays.is_empty()
+            && self.plan.udp
+            && finished.outcome(counter, false) == Outcome::Silent;
+        let Some(index) = is_silent.then(|| self.order.index_at(counter)).flatten() else {
+            return false;
+        };
+        let pair = self.permit.selection().pair(index);
+        let Some(ip) = pair.address.ip() else {
+            return false;
+        };
+        let cookie = self.plan.key.cookie(ip, pair.port, false);
+        if !self.strays.holds(&cookie) {
+            return false;
+        }
+        let tcp = self.plan.tcp && finished.outcome(counter, true) != Outcome::Elsewhere;
+        self.schedule.hand_on(counter, true);
+        self.schedule.hand_on(counter, false);
+        self.sink.ask(index, tcp, true, false);
+        true
     }
 
     fn tell_seen(&mut self, counter: u64, stream: bool, contact: Contact, attempts: u32) {

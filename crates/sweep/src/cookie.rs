@@ -170,6 +170,12 @@ impl SourcePorts {
         self.0.iter().fold(false, |held, own| held | (*own == port))
     }
 
+    /// Which of the ports this is, 0..64.
+    pub fn place_of(&self, port: u16) -> Option<u8> {
+        let place = self.0.iter().position(|own| *own == port)?;
+        u8::try_from(place).ok()
+    }
+
     /// The port of a cookie.
     #[inline]
     pub fn of(&self, cookie: &Cookie) -> u16 {

@@ -7,6 +7,7 @@
 //! - [`reply`]: the bytes of what comes back, and what they prove.
 //! - [`schedule`]: windows and rounds; deduplication; when to ask again, and when it is over.
 //! - [`governor`]: the adaptive rate, lowered when answers get lost.
+//! - [`strays`]: answers from another address than the asked one.
 //! - [`pace`]: the packet rate, held in every window of 100 ms.
 
 pub mod cookie;
@@ -16,6 +17,7 @@ pub mod pace;
 pub mod reach;
 pub mod reply;
 pub mod schedule;
+pub mod strays;
 
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,7 @@ use crate::cookie::{CookieKey, PROTOCOL_TCP, PROTOCOL_UDP, SourcePorts};
 use crate::frame::{
     ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV4_BYTES, IPV6_BYTES, datagram_checksum,
 };
+use crate::strays::Proof;
 
 /// Bytes of a received frame that are looked at; the rest does not matter.
 pub const LOOKED_AT_BYTES: usize = 256;
@@ -83,6 +84,8 @@ pub enum Checked {
         /// What it said.
         heard: Heard,
     },
+    /// A datagram that may carry our request id, but from an address that was not asked.
+    Stray(Proof),
     /// Addressed to one of our ports, and no proof that it answers us: counted, never believed.
     Rejected,
     /// None of ours.
@@ -167,8 +170,24 @@ impl Verifier<'_> {
             .find(|other| is_asked_at(*other));
         Some(match asked {
             Some(asked) => self.answer(true, source, asked, false, Heard::Datagram),
-            None => self.unproven(source, port, own_port),
+            None => match self.unproven(source, port, own_port) {
+                Checked::Rejected => self.stray(frame.request_id, own_port),
+                checked => checked,
+            },
         })
+    }
+
+    /// A datagram with a request id, from nobody whom we asked there.
+    fn stray(&self, request_id: u16, own_port: u16) -> Checked {
+        let stray = |port_place| {
+            Checked::Stray(Proof {
+                request_id,
+                port_place,
+            })
+        };
+        self.ports
+            .place_of(own_port)
+            .map_or(Checked::Rejected, stray)
     }
 
     /// A datagram without our request id.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::{Duration, Instant};
 
 use model::Transport;
 use nix::sys::signal::Signal;
@@ -139,6 +140,34 @@ fn every_engine_gives_the_same_verdicts_behind_a_gateway() {
         assert_eq!(counts["exposed"], 2, "{engine}");
         // The half of the network that exists refuses; nobody hears of the other half.
         assert_eq!(counts["closed"], 2 * 2_048 - 2, "{engine}: {counts:?}");
+    }
+}
+
+/// A server on all addresses answers from the one that its machine prefers, not from the asked one.
+#[test]
+fn who_answers_from_another_address_is_found_by_every_engine() {
+    let network = Network::new();
+    let _server = MemcachedServer::start_in(
+        &network.host,
+        &["-l", "0.0.0.0", "-p", "11213", "-U", "11213"],
+    );
+    network
+        .host
+        .nft("add rule inet lab input tcp dport 11213 drop");
+    for engine in ENGINES {
+        let arguments = ["10.94.0.0/26", "-p", "11213", "--retries", "1"];
+        let verdicts = network.scan(engine, &arguments).verdicts();
+        let found: Vec<&str> = verdicts
+            .iter()
+            .filter(|(_, verdict)| *verdict == "exposed")
+            .map(|(endpoint, _)| endpoint.as_str())
+            .collect();
+        let expected = [
+            "10.94.0.2:11213/udp",
+            "10.94.0.3:11213/udp",
+            "10.94.0.6:11213/udp",
+        ];
+        assert_eq!(found, expected, "{engine}");
     }
 }
 
@@ -322,6 +351,18 @@ fn interfaces_and_firewalls_that_are_in_the_way_are_named() {
         assert_eq!(record["icmp"]["code"], 13, "{engine}: {record}");
         assert_eq!(record["icmp"]["from"], "10.94.0.2", "{engine}: {record}");
     }
+}
+
+#[test]
+fn the_deadline_counts_while_the_link_is_asked_for_its_hosts() {
+    let network = Network::new();
+    let begun = Instant::now();
+    let arguments = ["--engine", "packet", "--rate", "10", "--deadline", "1s"];
+    let mut scan = vec!["scan", "10.94.0.0/24", "-o", "ndjson"];
+    scan.extend(arguments);
+    memsweep_in(&network.scanner, &scan).records_with_code(3);
+    // At this rate a round of ARP alone takes 25 s.
+    assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

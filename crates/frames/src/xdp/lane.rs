@@ -204,7 +204,7 @@ impl Lane {
             }
             // The interface dropped one frame, which is gone; those before it have left.
             Err(Errno::EBUSY) => {
-                self.sent -= 1;
+                self.sent = self.sent.saturating_sub(1);
                 let alone = waiting.saturating_sub(self.ring.waiting()) <= 1;
                 self.drops_in_a_row = if alone { self.drops_in_a_row + 1 } else { 0 };
                 self.look_at_link()

@@ -11,6 +11,7 @@ use super::{KEY, bare, ethernet, ip, permit, source_ports};
 use crate::cookie::CookieKey;
 use crate::frame::{FRAME_BYTES_MAX, Probe, emit};
 use crate::reply::{Checked, Heard, LinkLayer, OTHER_PORTS_MAX, Verifier};
+use crate::strays::Proof;
 
 const ETHERNET: LinkLayer = LinkLayer::Ethernet;
 
@@ -101,9 +102,11 @@ fn a_datagram_may_come_from_another_port() {
         (11227, None),
     ] {
         let version = probe("10.0.0.0", port, false, ETHERNET);
-        let expect = expect.map_or(Checked::Rejected, |index| {
-            answer(index, false, Heard::Datagram)
+        let stray = Checked::Stray(Proof {
+            request_id: version.request_id,
+            port_place: (version.own_port - 40_000) as u8,
         });
+        let expect = expect.map_or(stray, |index| answer(index, false, Heard::Datagram));
         for other in [53, 40_000, 65_535] {
             let frame = version.version_from(other);
             assert_eq!(checked(&permit, &frame, ETHERNET), expect, "{port}");
@@ -140,11 +143,20 @@ fn without_proof_nothing_is_believed() {
         let expect = answer(7, false, Heard::Unproven);
         assert_eq!(checked(&permit, frame, ETHERNET), expect);
     };
+    // From elsewhere it is told what it repeats, and nothing of whom it means.
+    let stray = |frame: &[u8], request_id: u16, own_port: u16| {
+        let port_place = (own_port - 40_000) as u8;
+        let expect = Checked::Stray(Proof {
+            request_id,
+            port_place,
+        });
+        assert_eq!(checked(&permit, frame, ETHERNET), expect);
+    };
     for bit in 0..16 {
         let mut forged = version.clone();
         forged.request_id ^= 1 << bit;
         unproven(&forged.version_from(11211));
-        rejected(&forged.version_from(53));
+        stray(&forged.version_from(53), forged.request_id, forged.own_port);
     }
     unproven(&version.datagram(11211, b"1234567"));
     unproven(&version.datagram(11211, b""));
@@ -159,7 +171,7 @@ fn without_proof_nothing_is_believed() {
                 seen.own_port = own_port;
                 rejected(&seen.syn_ack());
                 if own_port != version.own_port {
-                    rejected(&seen.version_from(11211));
+                    stray(&seen.version_from(11211), seen.request_id, own_port);
                 }
             }
         }
