@@ -16,6 +16,7 @@ Usage: cargo xtask test [--only STEP] [--no-install]
        cargo xtask bench NAME|all [--skip-slow-peers]
        cargo xtask bench sweep [--only ROW] [--rounds N] [--skip-slow-peers]
        cargo xtask picture
+       cargo xtask rules
 
 test   everything CI does, in this order: install, fmt, clippy, tidy, bpf, build, test
          --only STEP    just this step
@@ -29,7 +30,8 @@ bench  speed, memory and exactness, on loopback in a namespace of its own; figur
          --skip-slow-peers   leave out nmap where it takes minutes
          --only ROW          just this row: rate, recall, servers, pace, memory, nmap
          --rounds N          how often a row is measured (5)
-picture  the picture of README, from what `memsweep demo` really prints";
+picture  the picture of README, from what `memsweep demo` really prints
+rules  docs/rules and docs/grades.md, from the rules themselves";
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub(crate) enum Errand {
     Bench(bench::Options),
     /// Draw the picture of README.
     Picture,
+    /// Write the documents of the rules.
+    Rules,
     /// What `bench` starts inside its namespaces, with the memsweep to measure.
     BenchInside(PathBuf, bench::Options),
 }
@@ -72,6 +76,7 @@ pub(crate) fn parse(typed: &[String]) -> Result<Errand> {
         ("bpf", [option]) if option == "--check" => Ok(Errand::Bpf(bpf::Task::Check)),
         ("bpf", [extra, ..]) => bail!("bpf takes nothing but --check, but got `{extra}`"),
         ("picture", []) => Ok(Errand::Picture),
+        ("rules", []) => Ok(Errand::Rules),
         ("test", options) => parse_options(options).map(Errand::Test),
         ("bench", options) => parse_bench_options(options).map(Errand::Bench),
         ("bench-inside", [memsweep, options @ ..]) => {

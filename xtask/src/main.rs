@@ -12,6 +12,7 @@ mod ci;
 mod ground;
 mod packages;
 mod picture;
+mod rules;
 mod tidy;
 
 use std::process::ExitCode;
@@ -50,6 +51,7 @@ fn run(errand: &Errand) -> Result<()> {
         }
         Errand::Test(options) => ci::run(&Ground::find()?, options),
         Errand::Picture => picture::run(&Ground::find()?),
+        Errand::Rules => rules::run(&Ground::find()?),
         Errand::Bpf(task) => bpf::run(&Ground::find()?, *task),
         Errand::Tidy => tidy::run(&Ground::find()?),
         Errand::Bench(options) => bench::run(&Ground::find()?, options),

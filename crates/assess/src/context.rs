@@ -15,6 +15,8 @@ pub(crate) struct Context<'a> {
     pub(crate) verdict: Verdict,
     /// Whether only this machine can reach it, as far as it says.
     pub(crate) only_from_here: bool,
+    /// When it was asked, in seconds since the Unix epoch, if that is known.
+    pub(crate) now_unix_s: Option<i64>,
 }
 
 /// A table of settings, and the transport that it was read over.
@@ -33,6 +35,7 @@ impl<'a> Context<'a> {
             transport,
             verdict,
             only_from_here: false,
+            now_unix_s: None,
         };
         context.only_from_here = context.is_only_from_here();
         context
@@ -67,6 +70,13 @@ impl<'a> Context<'a> {
             let table = self.host.dialogue(transport)?.settings.value()?;
             Some(Settings { table, transport })
         })
+    }
+
+    /// The item classes, from this transport or else from the one beside it.
+    pub(crate) fn items(&self) -> Option<&'a StatsTable> {
+        self.both_transports()
+            .into_iter()
+            .find_map(|transport| self.host.dialogue(transport)?.items.value())
     }
 
     /// A row of `stats`, as a number, from this transport or else from the one beside it.

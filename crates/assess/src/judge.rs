@@ -1,5 +1,7 @@
 //! The full judgement: verdict, reason and findings.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use model::{Finding, Judgement, Severity, Transport};
 
 use crate::context::Context;
@@ -12,10 +14,21 @@ use crate::{Host, reason, verdict};
 /// When only this machine can reach the endpoint, MS008 comes first and every other finding is
 /// capped at [`Severity::Info`]; evidence and fix stay.
 pub fn judge(host: &Host<'_>, transport: Transport) -> Judgement {
-    let context = Context::new(*host, transport, verdict(host, transport));
+    judge_context(&Context::new(*host, transport, verdict(host, transport)))
+}
+
+/// The same, with the moment at which the endpoint was asked: its clock can be judged too.
+pub fn judge_at(host: &Host<'_>, transport: Transport, now: SystemTime) -> Judgement {
+    let since_epoch = now.duration_since(UNIX_EPOCH).ok();
+    let mut context = Context::new(*host, transport, verdict(host, transport));
+    context.now_unix_s = since_epoch.and_then(|since| i64::try_from(since.as_secs()).ok());
+    judge_context(&context)
+}
+
+fn judge_context(context: &Context<'_>) -> Judgement {
     let mut findings: Vec<Finding> = rules()
         .iter()
-        .filter_map(|rule| rule.finding(&context))
+        .filter_map(|rule| rule.finding(context))
         .collect();
     if context.only_from_here {
         for finding in &mut findings {
@@ -32,7 +45,7 @@ pub fn judge(host: &Host<'_>, transport: Transport) -> Judgement {
     });
     Judgement {
         verdict: context.verdict,
-        reason: reason::of(&context),
+        reason: reason::of(context),
         findings,
         only_from_here: context.only_from_here,
     }
@@ -59,7 +72,12 @@ mod tests {
         }
         let findings = Sample::tcp(dialogue).judge().findings;
         let codes: Vec<_> = findings.iter().map(|finding| finding.code).collect();
-        assert_eq!(codes, ["MS001", "MS007", "MS005", "MS006", "MS004"]);
+        assert_eq!(
+            codes,
+            [
+                "MS001", "MS007", "MS005", "MS006", "MS100", "MS004", "MS015",
+            ]
+        );
     }
 
     #[test]
@@ -259,6 +277,7 @@ mod tests {
                 transport,
                 tcp,
                 udp,
+                now: None,
             }
         })
     }

@@ -26,6 +26,10 @@
 //! finding keeps its evidence and its fix but is capped at `info`: still useful to the one who
 //! typed `check localhost`, never an alarm.
 //!
+//! What is found adds up to a grade from A to F, for a server and for a network (see [`Score`]). A
+//! package that is known by name and version turns what is `possible` into what is so, or takes it
+//! away (see [`settle`]).
+//!
 //! A rule is one file in `rules/` with one `const RULE`, listed in [`rules`]. In test builds a
 //! rule does not compile without a case that fires and one that stays silent.
 
@@ -40,14 +44,23 @@ mod judge;
 mod reason;
 
 mod fixes;
+mod flaw;
+mod grade;
 mod numbers;
+mod package;
+mod potential;
 mod rule;
 mod rules;
+
+pub mod local;
 
 #[cfg(test)]
 mod samples;
 
-pub use judge::judge;
+pub use flaw::{Cvss, Flaw, Gate};
+pub use grade::{FORMULA, Grade, GradeCounts, Score, Scores};
+pub use judge::{judge, judge_at};
+pub use package::{Distribution, Package, VendorFix, settle, vendor_fix};
 pub use rule::{Bilingual, Rule};
 pub use rules::{explain, rules};
 pub use verdict::{Host, settles_later, verdict};

@@ -3,6 +3,7 @@
 use model::{Confidence, Finding, Language, Severity, Text};
 
 use crate::context::Context;
+use crate::flaw::Flaw;
 
 /// A fixed text in both languages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct Rule {
     pub references: Bilingual,
     /// The release that brought the rule.
     pub since: &'static str,
+    /// The flaw that a rule on versions is about; `None` for rules on behaviour.
+    pub flaw: Option<Flaw>,
     /// Looks for it in the evidence.
     pub(crate) check: fn(&Context<'_>) -> Option<Fired>,
     /// Cases that a test judges.

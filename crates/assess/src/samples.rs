@@ -1,11 +1,13 @@
 //! Evidence for tests: real servers' dialogues in small.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use model::{
     Address, Amplification, Answer, Auth, Certificate, Connections, Contact, Dialogue, Evidence,
     Judgement, KeyProbe, MetaNoop, Protocol, Question, StatsTable, TlsFacts, Transport, Verdict,
 };
 
-use crate::{Host, judge, verdict};
+use crate::{Host, judge, judge_at, verdict};
 
 /// One endpoint to judge, with what was seen beside it.
 #[derive(Clone, Debug)]
@@ -15,6 +17,7 @@ pub(crate) struct Sample {
     pub(crate) transport: Transport,
     pub(crate) tcp: Option<Evidence>,
     pub(crate) udp: Option<Evidence>,
+    pub(crate) now: Option<SystemTime>,
 }
 
 impl Sample {
@@ -50,6 +53,16 @@ impl Sample {
             transport,
             tcp,
             udp,
+            now: None,
+        }
+    }
+
+    /// The same, asked at this moment, in seconds since the Unix epoch.
+    pub(crate) fn asked_at(self, now_unix_s: i64) -> Sample {
+        let since_epoch = Duration::from_secs(now_unix_s.try_into().unwrap());
+        Sample {
+            now: Some(UNIX_EPOCH + since_epoch),
+            ..self
         }
     }
 
@@ -83,7 +96,10 @@ impl Sample {
     }
 
     pub(crate) fn judge(&self) -> Judgement {
-        judge(&self.host(), self.transport)
+        match self.now {
+            Some(now) => judge_at(&self.host(), self.transport, now),
+            None => judge(&self.host(), self.transport),
+        }
     }
 }
 

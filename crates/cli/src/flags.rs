@@ -50,6 +50,20 @@ Exit codes:
   2    usage, scope, credentials, or a certificate that does not verify
   3    incomplete: not reached, refused, or not all of it could be had";
 
+const EXPLAIN: &str = "\
+Without a CODE, all rules are listed.
+
+Exit codes:
+  0    done
+  2    no such rule";
+
+const AUDIT: &str = "\
+Exit codes:
+  0    nothing is reachable from outside
+  1    something runs, or is configured, to be reachable from outside
+  2    usage, or a file that was named cannot be read
+  3    not everything could be looked at; root sees more";
+
 /// Find, prove and close exposed memcached servers.
 #[derive(Debug, Parser)]
 #[command(name = "memsweep", version, about, styles = Styles::plain(), max_term_width = 100)]
@@ -67,6 +81,9 @@ pub(crate) enum Command {
     /// The full interview of single servers: everything an outsider learns, with the fix
     #[command(after_help = format!("{TARGETS}\n{EXIT_CODES}"))]
     Check(ScanFlags),
+    /// This machine from the inside, without network: what runs, what is configured, who reaches it
+    #[command(after_help = AUDIT)]
+    Audit(AuditFlags),
     /// Ask again about what a run found: is it closed now?
     #[command(
         after_help = "FILE is the NDJSON of an earlier run (scan -o ndjson=FILE). \
@@ -80,6 +97,9 @@ pub(crate) enum Command {
     Tool(ToolFlags),
     /// What this machine allows each engine, and what is missing
     Doctor(DoctorFlags),
+    /// A rule: what, why, evidence, fix; or how grades are made
+    #[command(after_help = EXPLAIN)]
+    Explain(ExplainFlags),
     /// A made-up network on loopback, scanned: the whole product seen in ten seconds
     Demo(DemoFlags),
 }
@@ -237,6 +257,26 @@ pub(crate) enum ColorFlag {
     Auto,
     Always,
     Never,
+}
+
+/// Flags of `audit`.
+#[derive(Debug, Args)]
+pub(crate) struct AuditFlags {
+    /// Compose files, Kubernetes manifests, Helm values, Dockerfiles, or folders of them
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Look at a mounted image or a container's file system instead of this machine
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(crate) root: PathBuf,
+    /// The least severity that makes the exit code 1
+    #[arg(long, value_name = "SEVERITY", default_value = "low")]
+    pub(crate) fail_on: SeverityFlag,
+    /// text, ndjson or json; repeatable; without a path (or with `-`) on stdout
+    #[arg(short = 'o', long = "output", value_name = "FORMAT[=PATH]")]
+    pub(crate) output: Vec<String>,
+    /// Language of the text (default: from the locale)
+    #[arg(long, value_name = "LANGUAGE")]
+    pub(crate) lang: Option<LanguageFlag>,
 }
 
 /// Flags of `verify`.
@@ -428,6 +468,31 @@ pub(crate) struct DoctorFlags {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DoctorFormat {
+    Text,
+    Json,
+}
+
+/// Flags of `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainFlags {
+    /// A code such as MS001, a name such as udp-reflector or CVE-2016-8704, or `grade`
+    #[arg(value_name = "CODE")]
+    pub(crate) subject: Option<String>,
+    /// text or json (which holds both languages)
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub(crate) output: ExplainFormat,
+    /// Language of the text (default: from the locale)
+    #[arg(long, value_name = "LANGUAGE")]
+    pub(crate) lang: Option<LanguageFlag>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExplainFormat {
     Text,
     Json,
 }

@@ -36,10 +36,12 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Scan(flags) => commands::scan::scan(flags),
         Command::Check(flags) => commands::scan::check(flags),
+        Command::Audit(flags) => commands::audit::audit(&flags),
         Command::Verify(flags) => commands::verify::verify(flags),
         Command::Scope(flags) => commands::scope::scope(flags),
         Command::Tool(flags) => commands::tool::tool(flags),
         Command::Doctor(flags) => commands::doctor::doctor(&flags),
+        Command::Explain(flags) => commands::explain::explain(&flags),
         Command::Demo(flags) => commands::demo::demo(flags),
     }
 }

@@ -6,6 +6,7 @@
 //! file, and knows no output format.
 
 mod accept;
+pub mod audit;
 pub mod doctor;
 mod event;
 mod join;

@@ -235,7 +235,7 @@ impl Desk<'_> {
         if !(named || self.job.all || by_itself) {
             return;
         }
-        let judgement = assess::judge(&host, observation.transport);
+        let judgement = assess::judge_at(&host, observation.transport, SystemTime::now());
         let endpoint = observation.target.endpoint(observation.transport);
         let hardware = joined.observation.hardware.map(|address| Hardware {
             address,

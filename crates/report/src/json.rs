@@ -3,6 +3,7 @@
 //! It is written piece by piece as the records come, so that memory does not grow with the run;
 //! the document is whole once the summary is written.
 
+use assess::Scores;
 use model::{Record, RunRecord, Summary};
 use serde_json::Value;
 
@@ -14,6 +15,7 @@ use crate::{Report, values};
 pub(crate) struct JsonReport {
     /// What was written last.
     state: State,
+    scores: Scores,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -37,6 +39,7 @@ impl Report for JsonReport {
     }
 
     fn record(&mut self, record: &Record, out: &mut Vec<u8>) {
+        self.scores.add(record);
         self.open_array(out);
         if self.state == State::Endpoint {
             out.push(b',');
@@ -52,7 +55,7 @@ impl Report for JsonReport {
             out.extend_from_slice(b"\n  ");
         }
         out.extend_from_slice(b"],\n  \"summary\": ");
-        pretty(&values::summary(summary), 2, out);
+        pretty(&values::summary(summary, &self.scores), 2, out);
         out.extend_from_slice(b"\n}\n");
         self.state = State::Nothing;
     }

@@ -7,14 +7,17 @@
 //!
 //! What a server says is data in every format: see [`escape_for_terminal`].
 
+mod audit;
 mod doctor;
 mod escape;
+mod flaws;
 mod json;
 mod labels;
 mod layout;
 mod ndjson;
 mod nmap;
 mod pcapng;
+mod rules;
 mod text;
 pub mod tool;
 mod values;
@@ -24,8 +27,13 @@ use std::time::SystemTime;
 
 use model::{CapturedFrame, Language, Pending, Record, RunRecord, Summary, VerdictCounts};
 
+pub use audit::{audit_json, audit_lines, audit_ndjson};
 pub use doctor::{diagnosis_json, diagnosis_lines};
 pub use escape::escape_for_terminal;
+pub use rules::{
+    Explanation, grade_json, grade_text, rule_documents, rule_json, rule_text, rules_json,
+    rules_text,
+};
 
 /// A form of report, by the word that `--output` takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -145,7 +153,7 @@ pub struct Checkpoint<'a> {
 pub fn writer(format: Format, options: &TextOptions) -> Box<dyn Report> {
     match format {
         Format::Text => Box::new(text::TextReport::new(options)),
-        Format::Ndjson => Box::new(ndjson::NdjsonReport),
+        Format::Ndjson => Box::new(ndjson::NdjsonReport::default()),
         Format::Json => Box::new(json::JsonReport::default()),
         Format::Nmap => Box::new(nmap::NmapReport::new(options)),
         Format::Pcapng => Box::new(pcapng::PcapngReport::default()),

@@ -1,13 +1,17 @@
 //! One JSON object a line: each is whole as soon as it is written.
 
+use assess::Scores;
 use model::{Record, RunRecord, Summary};
 use serde_json::Value;
 
 use crate::escape::escape_json;
 use crate::{Checkpoint, Report, values};
 
-/// Writes every record at once; it holds nothing back.
-pub(crate) struct NdjsonReport;
+/// Writes every record at once; it holds nothing back but the scores of servers.
+#[derive(Default)]
+pub(crate) struct NdjsonReport {
+    scores: Scores,
+}
 
 impl Report for NdjsonReport {
     fn run(&mut self, run: &RunRecord, out: &mut Vec<u8>) {
@@ -15,11 +19,12 @@ impl Report for NdjsonReport {
     }
 
     fn record(&mut self, record: &Record, out: &mut Vec<u8>) {
+        self.scores.add(record);
         line(&values::endpoint(record), out);
     }
 
     fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>) {
-        line(&values::summary(summary), out);
+        line(&values::summary(summary, &self.scores), out);
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint<'_>, out: &mut Vec<u8>) {

@@ -9,11 +9,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use model::{
-    Address, Auth, Contact, Dialogue, Hardware, Language, Record, RunRecord, StatsTable, Summary,
-    Transport, Verdict,
+    Address, Auth, Contact, Dialogue, Finding, Hardware, Language, Record, RunRecord, StatsTable,
+    Summary, Transport, Verdict,
 };
 
 use crate::escape::escape_for_terminal;
+use crate::flaws::{self, Flaws};
 use crate::layout::{pad, truncate};
 use crate::words::{asctime, grouped, pick, ratio, unix_time};
 use crate::{Report, Style, TextOptions, labels, values};
@@ -331,7 +332,14 @@ fn judgement_lines(record: &Record, language: Language) -> Vec<String> {
             ratio(Language::English, best.wire_ratio()),
         ));
     }
-    for finding in &judgement.findings {
+    let of_version = Flaws::of(record, |_| true);
+    let gathered = of_version.as_ref().and_then(Flaws::as_one);
+    let is_alone = |finding: &&Finding| {
+        let of_version = of_version.as_ref();
+        of_version.is_none_or(|flaws| !flaws.hold(finding))
+    };
+    let alone = judgement.findings.iter().filter(is_alone);
+    for finding in alone.chain(&gathered) {
         lines.push(format!(
             "{} ({}, {}): {}",
             finding.code,
@@ -339,6 +347,10 @@ fn judgement_lines(record: &Record, language: Language) -> Vec<String> {
             finding.confidence.as_str(),
             value(finding.title.in_language(language))
         ));
+        if finding.code == flaws::CODE {
+            let evidence = finding.evidence.iter();
+            lines.extend(evidence.map(|line| format!("  {}", value(line.in_language(language)))));
+        }
         let mut word = "Fix: ";
         for fix in finding.fix.in_language(language).lines() {
             lines.push(format!("  {word}{}", value(fix)));

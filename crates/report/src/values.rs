@@ -3,12 +3,15 @@
 //! What is unknown has no key: nothing here is ever null, and no 0 or "" stands for "did not
 //! answer".
 
+use std::cmp::Reverse;
 use std::time::SystemTime;
 
+use assess::{Score, Scores};
 use model::{
-    Acceptance, Amplification, Answer, Auth, Certificate, Connections, Contact, Dialogue, Ending,
-    Evidence, Finding, IcmpError, MetaNoop, Pending, Protocol, Question, Record, Refusal,
-    RunRecord, StatsTable, Summary, TlsFacts, Transport, Value as Statistic, VerdictCounts,
+    Acceptance, Address, Amplification, Answer, Auth, Certificate, Connections, Contact, Dialogue,
+    Ending, Evidence, Finding, IcmpError, MetaNoop, Pending, Protocol, Question, Record, Refusal,
+    RunRecord, StatsTable, Summary, TlsFacts, Transport, Value as Statistic, Verdict,
+    VerdictCounts,
 };
 use serde_json::{Map, Number, Value, json};
 
@@ -18,6 +21,9 @@ use crate::{Checkpoint, labels};
 /// The version of this format. A reader may rely on the meaning of every key it knows; new keys
 /// come without a new version.
 pub(crate) const SCHEMA: u64 = 1;
+
+/// Servers named in the summary, worst first.
+const WORST_SERVERS_MAX: usize = 100;
 
 /// A JSON object, its keys in order of insertion.
 pub(crate) type Object = Map<String, Value>;
@@ -66,10 +72,11 @@ pub(crate) fn progress(checkpoint: &Checkpoint<'_>) -> Value {
 }
 
 /// The `summary` record.
-pub(crate) fn summary(summary: &Summary) -> Value {
+pub(crate) fn summary(summary: &Summary, scores: &Scores) -> Value {
     let mut object = head("summary", &summary.run, summary.timestamp);
     set(&mut object, "verdicts", counts(&summary.verdicts));
     set(&mut object, "alarms", summary.alarms);
+    grades(&mut object, summary, scores);
     set(&mut object, "packets_sent", summary.packets_sent);
     set(&mut object, "packets_received", summary.packets_received);
     set(&mut object, "rejected_replies", summary.rejected_replies);
@@ -88,6 +95,51 @@ pub(crate) fn summary(summary: &Summary) -> Value {
         .collect();
     set(&mut object, "notes", notes);
     Value::Object(object)
+}
+
+/// The grade of everything that was recorded, and the worst servers. Where nothing is reached, a run
+/// that was not finished has no grade.
+fn grades(object: &mut Object, summary: &Summary, scores: &Scores) {
+    let counts = scores.counts();
+    if counts.total() == 0 && !is_settled(summary) {
+        return;
+    }
+    set(object, "grade", scores.grade().as_str());
+    set(object, "debt", scores.debt());
+    let mut by_grade = Object::new();
+    for (grade, count) in counts.iter() {
+        set(&mut by_grade, grade.as_str(), count);
+    }
+    set(object, "grades", by_grade);
+    let mut servers: Vec<(&Address, u16, Score)> = scores.servers().collect();
+    // The worst first; of equals by address, as they come.
+    servers.sort_by_key(|(_, _, score)| Reverse(*score));
+    let worst: Vec<Value> = servers
+        .into_iter()
+        .take(WORST_SERVERS_MAX)
+        .map(|(address, port, score)| {
+            let mut server = Object::new();
+            set(&mut server, "address", address.to_string());
+            if address.ip().is_some() {
+                set(&mut server, "port", port);
+            }
+            set_score(&mut server, score);
+            server.into()
+        })
+        .collect();
+    set(object, "worst_servers", worst);
+}
+
+/// Whether every endpoint was judged, so that "nothing is reached" can be said.
+pub(crate) fn is_settled(summary: &Summary) -> bool {
+    summary.complete
+        && summary.verdicts.total() > 0
+        && summary.verdicts.of(Verdict::Unfinished) == 0
+}
+
+fn set_score(object: &mut Object, score: Score) {
+    set(object, "grade", score.grade().as_str());
+    set(object, "debt", score.debt);
 }
 
 /// What was begun and not ended, by transport: counters, and stretches of them as `[first,last]`.
@@ -124,6 +176,9 @@ pub(crate) fn endpoint(record: &Record) -> Value {
     set(&mut object, "verdict", record.judgement.verdict.as_str());
     set(&mut object, "reason", record.judgement.reason.en.as_str());
     set(&mut object, "alarm", record.alarm);
+    if let Some(score) = Score::of(record) {
+        set_score(&mut object, score);
+    }
     if record.judgement.only_from_here {
         set(&mut object, "only_from_here", true);
     }
@@ -527,7 +582,8 @@ fn acceptance(acceptance: &Acceptance) -> Value {
     Value::Object(object)
 }
 
-fn finding(finding: &Finding) -> Value {
+/// A finding, in English.
+pub(crate) fn finding(finding: &Finding) -> Value {
     let evidence: Vec<&str> = finding
         .evidence
         .iter()

@@ -68,6 +68,7 @@ pub(crate) const RULE: Rule = Rule {
              https://www.jpcert.or.jp/at/2018/at180009.html",
     },
     since: "0.1.0",
+    flaw: None,
     check,
     #[cfg(test)]
     cases: cases::CASES,

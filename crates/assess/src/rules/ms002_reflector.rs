@@ -5,11 +5,15 @@ use model::{Amplification, Confidence, Severity, Text};
 use crate::context::Context;
 use crate::fixes;
 use crate::numbers::{counted, grouped, strongest};
+use crate::potential::Potential;
 use crate::rule::{Bilingual, Fired, Rule};
 
 /// From this payload ratio on it is critical: every server since 1.5.0 reaches it with a plain
 /// `stats`, and everything that reflects that strongly is worth an attacker's while.
 const CRITICAL_PAYLOAD_RATIO: f64 = 100.0;
+/// The same for what a value would bring that is stored or could be: the lower end of what US-CERT
+/// TA14-017A says of memcached.
+const CRITICAL_POTENTIAL_RATIO: f64 = 10_000.0;
 
 pub(crate) const RULE: Rule = Rule {
     code: "MS002",
@@ -34,10 +38,13 @@ pub(crate) const RULE: Rule = Rule {
     evidence: Bilingual {
         en: "Confirmed: an answer carried our request id. The ratio is a lower bound, because \
              nothing was planted: payload ratio is UDP payload received / sent, wire ratio counts \
-             IP and UDP headers too. Critical from a payload ratio of 100.",
+             IP and UDP headers too. Where settings or item classes were read, what the largest \
+             value could bring is computed from them, and said to be computed. Critical from a \
+             measured payload ratio of 100, or a computed one of 10,000.",
         ja: "確認済み（confirmed）: こちらの要求 ID を含む応答がありました。値を仕込んでいないため倍率は\
              下限です。payload ratio は UDP ペイロードの受信 / 送信、wire ratio は IP・UDP ヘッダーを\
-             含めた値です。payload ratio が 100 以上なら critical です。",
+             含めた値です。設定やアイテムのクラスを取得できた場合は、最大の値で得られる倍率を計算し、計算値と\
+             明記します。payload ratio の実測値が 100 以上、または計算値が 10,000 以上なら critical です。",
     },
     fix: Bilingual {
         en: "Switch UDP off with -U 0 (the default since 1.5.6) and restart: OPTIONS in \
@@ -59,6 +66,7 @@ pub(crate) const RULE: Rule = Rule {
              https://www.jpcert.or.jp/at/2018/at180009.html",
     },
     since: "0.1.0",
+    flaw: None,
     check,
     #[cfg(test)]
     cases: cases::CASES,
@@ -74,6 +82,9 @@ fn check(context: &Context<'_>) -> Option<Fired> {
     if let Some(measured) = strongest {
         evidence.push(line(measured));
     }
+    let measured_ratio = strongest.map_or(0.0, Amplification::payload_ratio);
+    let potentials = potentials(context, measured_ratio);
+    evidence.extend(potentials.iter().map(|(_, line)| line.clone()));
     evidence.push(Text::new(
         "a lower bound: nothing was planted; with a planted value up to about 51,000 is \
          documented (US-CERT TA14-017A)",
@@ -84,8 +95,11 @@ fn check(context: &Context<'_>) -> Option<Fired> {
         "CVE-2018-1000115: UDP was on by default from 1.2.7 to 1.5.5",
         "CVE-2018-1000115: 1.2.7 から 1.5.5 までは UDP が既定で有効",
     ));
-    let is_critical =
-        strongest.is_some_and(|measured| measured.payload_ratio() >= CRITICAL_PAYLOAD_RATIO);
+    let is_critical = strongest
+        .is_some_and(|measured| measured.payload_ratio() >= CRITICAL_PAYLOAD_RATIO)
+        || potentials
+            .iter()
+            .any(|(potential, _)| potential.payload_ratio >= CRITICAL_POTENTIAL_RATIO);
     Some(Fired {
         severity: if is_critical {
             Severity::Critical
@@ -96,6 +110,45 @@ fn check(context: &Context<'_>) -> Option<Fired> {
         evidence,
         fix: fixes::switch_udp_off(context),
     })
+}
+
+/// What one value could bring, by what was read over either transport: one that is stored, and the
+/// largest that could be; only what is more than was measured.
+fn potentials(context: &Context<'_>, measured_ratio: f64) -> Vec<(Potential, Text)> {
+    let settings = context.settings();
+    let table = settings.map(|settings| settings.table);
+    let stored = context.items();
+    let stored = stored.and_then(|items| Potential::stored(items, table));
+    let stored = stored.map(|potential| {
+        let (size, ratio) = (grouped(potential.value_bytes), potential.in_words());
+        let line = Text::new(
+            format!(
+                "stats items: the largest class in use holds items of some {size} bytes; one of \
+                 them would make a payload ratio of {ratio} (computed)"
+            ),
+            format!(
+                "stats items: 使用中の最大クラスのアイテムは約 {size} バイト。1 つで payload ratio \
+                 {ratio}（計算値）"
+            ),
+        );
+        (potential, line)
+    });
+    let planted = table.and_then(Potential::planted);
+    let planted = planted.map(|potential| {
+        let (size, ratio) = (grouped(potential.value_bytes), potential.in_words());
+        let line = Text::new(
+            format!(
+                "item_size_max {size} bytes: one planted value would make a payload ratio of up to \
+                 {ratio} (computed)"
+            ),
+            format!(
+                "item_size_max {size} バイト: 値を 1 つ仕込めば payload ratio は最大 {ratio}（計算値）"
+            ),
+        );
+        (potential, line)
+    });
+    let is_more = |(potential, _): &(Potential, Text)| potential.payload_ratio > measured_ratio;
+    stored.into_iter().chain(planted).filter(is_more).collect()
 }
 
 fn line(measured: &Amplification) -> Text {
@@ -166,6 +219,37 @@ mod cases {
         assert_eq!(finding(1_499, true).severity, Severity::High);
         assert_eq!(finding(1_500, true).severity, Severity::Critical);
         assert_eq!(finding(2_263, true).severity, Severity::Critical);
+    }
+
+    #[test]
+    fn what_could_be_planted_decides_too() {
+        let with_limit = |bytes: &str| {
+            let dialogue = samples::with_setting(samples::reflector(), "item_size_max", bytes);
+            let findings = Sample::udp(dialogue).judge().findings;
+            findings
+                .into_iter()
+                .find(|finding| finding.code == RULE.code)
+                .unwrap()
+        };
+        assert_eq!(with_limit("1048576").severity, Severity::Critical);
+        assert_eq!(with_limit("65536").severity, Severity::High);
+        assert!(with_limit("65536").evidence[1].en.ends_with("(computed)"));
+    }
+
+    #[test]
+    fn what_is_stored_is_told_where_it_is_more_than_was_measured() {
+        let told = |requested: &str| {
+            let mut dialogue = samples::reflector();
+            samples::set(&mut dialogue.items, "items:5:number", "10");
+            samples::set(&mut dialogue.items, "items:5:mem_requested", requested);
+            let findings = Sample::udp(dialogue).judge().findings;
+            let finding = findings.iter().find(|finding| finding.code == RULE.code);
+            finding.unwrap().evidence[1].en.clone()
+        };
+        assert!(told("5000").starts_with("a lower bound"));
+        let large = told("5000000");
+        assert!(large.contains("500,000 bytes"), "{large}");
+        assert!(large.ends_with("33,527 (computed)"), "{large}");
     }
 
     #[test]

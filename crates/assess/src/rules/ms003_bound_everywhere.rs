@@ -42,6 +42,7 @@ pub(crate) const RULE: Rule = Rule {
         ja: "memcached(1) の -l オプション",
     },
     since: "0.1.0",
+    flaw: None,
     check,
     #[cfg(test)]
     cases: cases::CASES,

@@ -44,6 +44,7 @@ pub(crate) const RULE: Rule = Rule {
              memcached のソース doc/tls.txt",
     },
     since: "0.1.0",
+    flaw: None,
     check,
     #[cfg(test)]
     cases: cases::CASES,

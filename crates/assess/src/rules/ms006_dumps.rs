@@ -39,6 +39,7 @@ pub(crate) const RULE: Rule = Rule {
         ja: "memcached(1) の -X オプション",
     },
     since: "0.1.0",
+    flaw: None,
     check,
     #[cfg(test)]
     cases: cases::CASES,

@@ -5,8 +5,11 @@ use model::{Confidence, Severity, Text, Transport};
 use crate::context::Context;
 use crate::rule::{Bilingual, Fired, Rule};
 
+/// Its code, which the order of findings needs too.
+pub(crate) const CODE: &str = "MS008";
+
 pub(crate) const RULE: Rule = Rule {
-    code: "MS008",
+    code: CODE,
     name: "seen-only-from-this-machine",
     title: Bilingual {
         en: "seen only from this machine",
@@ -41,6 +44,7 @@ pub(crate) const RULE: Rule = Rule {
         ja: "memcached(1) の -l、-s オプション",
     },
     since: "0.1.0",
+    flaw: None,
     check,
     #[cfg(test)]
     cases: cases::CASES,
@@ -125,7 +129,7 @@ mod cases {
             .iter()
             .map(|finding| finding.code)
             .collect();
-        assert_eq!(codes, ["MS008", "MS001", "MS007"]);
+        assert_eq!(codes, ["MS008", "MS001", "MS007", "MS015", "MS100"]);
         for finding in &judgement.findings {
             assert_eq!(finding.severity, Severity::Info, "{}", finding.code);
             assert!(!finding.evidence.is_empty(), "{}", finding.code);

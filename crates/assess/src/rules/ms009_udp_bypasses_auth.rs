@@ -42,6 +42,7 @@ pub(crate) const RULE: Rule = Rule {
              CWE-288: 代替パスまたはチャネルを使用した認証回避",
     },
     since: "0.1.0",
+    flaw: None,
     check,
     #[cfg(test)]
     cases: cases::CASES,

@@ -41,6 +41,7 @@ pub(crate) const RULE: Rule = Rule {
         ja: "memcached のソース doc/protocol.txt",
     },
     since: "0.1.0",
+    flaw: None,
     check,
     #[cfg(test)]
     cases: cases::CASES,

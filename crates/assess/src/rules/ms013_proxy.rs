@@ -44,6 +44,7 @@ pub(crate) const RULE: Rule = Rule {
         ja: "https://github.com/twitter/twemproxy",
     },
     since: "0.1.0",
+    flaw: None,
     check,
     #[cfg(test)]
     cases: cases::CASES,

@@ -41,18 +41,25 @@ fn every_rule_has_a_case_that_fires_and_one_that_stays_silent() {
 
 #[test]
 fn codes_count_up_and_names_are_words() {
-    for (index, rule) in rules().iter().enumerate() {
-        assert_eq!(rule.code, format!("MS{:03}", index + 1));
+    let (versions, behaviour): (Vec<&Rule>, Vec<&Rule>) =
+        rules().iter().partition(|rule| rule.flaw.is_some());
+    for (first, series) in [(1, behaviour), (100, versions)] {
+        for (index, rule) in series.iter().enumerate() {
+            assert_eq!(rule.code, format!("MS{:03}", index + first));
+        }
+    }
+    assert!(rules().is_sorted_by_key(|rule| rule.code));
+    for rule in rules() {
         let is_name = rule
             .name
             .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         assert!(is_name, "{}", rule.name);
         assert_eq!(rule.since.split('.').count(), 3, "{}", rule.code);
         assert!(std::ptr::eq(explain(rule.code).unwrap(), rule));
     }
     assert_eq!(explain("ms002").map(|rule| rule.code), Some("MS002"));
-    for code in ["MS000", "MS015", "MS01", "", "MS001 "] {
+    for code in ["MS000", "MS099", "MS200", "MS01", "", "MS001 "] {
         assert!(explain(code).is_none(), "{code:?}");
     }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use engine::ways::{self, FrameOptions, Wish};
 use engine::{AcceptedRisk, EngineKind, Event, Job, Outcome};
@@ -428,14 +428,21 @@ pub(crate) fn run(
     }
     let stopped = stop_flag();
     let mut job = prepared.job.clone();
+    let begun = Instant::now();
     let mut opened = ways::open(
         prepared.wish,
         &job.plan,
         &prepared.frames,
         &prepared.permit,
-        &|| stopped.load(Ordering::Relaxed),
+        &|| {
+            let is_late = |deadline| begun.elapsed() >= deadline;
+            stopped.load(Ordering::Relaxed) || prepared.job.plan.deadline.is_some_and(is_late)
+        },
     )
     .map_err(Failure::usage)?;
+    // Looking for hosts of our own links takes its time too, and the deadline is the whole run's.
+    let left = |deadline: Duration| deadline.saturating_sub(begun.elapsed());
+    job.plan.deadline = job.plan.deadline.map(left);
     if output.verbose {
         for remark in &opened.remarks {
             terminal::say(&format!("memsweep: {remark}"));

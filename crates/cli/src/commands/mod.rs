@@ -1,8 +1,10 @@
 //! One file a command: what was typed becomes what is done.
 
+pub(crate) mod audit;
 mod console;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod explain;
 mod job;
 mod past;
 pub(crate) mod scan;

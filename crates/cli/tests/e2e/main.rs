@@ -4,6 +4,7 @@
 //! namespaces of its own, so that all of them can run at once.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod audit;
 mod certificate;
 mod program;
 mod records;
@@ -12,6 +13,7 @@ mod tool_ground;
 
 mod capture;
 mod engines;
+mod explain;
 mod hostile;
 mod input;
 mod lab;

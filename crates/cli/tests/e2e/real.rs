@@ -28,8 +28,17 @@ enum Expected {
 }
 use Expected::{Closed, Exposed, Protected};
 
-const OPEN: Expected = Exposed("ascii", &["MS001", "MS005", "MS006", "MS008", "MS012"]);
-const OPEN_UDP: Expected = Exposed("ascii", &["MS001", "MS002", "MS005", "MS006", "MS008"]);
+const OPEN: Expected = Exposed(
+    "ascii",
+    &[
+        "MS001", "MS005", "MS006", "MS008", "MS012", "MS015", "MS100",
+    ],
+);
+// Beside open TCP, which bears what the version suggests.
+const OPEN_UDP: Expected = Exposed(
+    "ascii",
+    &["MS001", "MS002", "MS005", "MS006", "MS008", "MS016"],
+);
 const NO_UDP: Expected = Closed("refused: ICMP port unreachable");
 const NO_TCP: Expected = Closed("refused: TCP RST");
 
@@ -61,7 +70,11 @@ fn check_endpoint(record: &Value, expected: Expected) {
             assert_eq!(record["version"].as_str(), version);
             assert_eq!(record["executed"], Value::Null);
             assert_eq!(record["server"], Value::Null);
-            assert_eq!(codes(record), <[&str; 0]>::default());
+            let of_version: &[&str] = match version {
+                Some(_) => &["MS100", "MS123", "MS124"],
+                None => &[],
+            };
+            assert_eq!(codes(record), of_version);
         }
         Closed(reason) => {
             assert_eq!(verdict, "closed", "{record}");
@@ -141,25 +154,39 @@ fn plain_without_udp() {
 
 #[test]
 fn udp_only() {
-    check_mode(&["-p", "0", "-U", "11211"], NO_TCP, OPEN_UDP);
+    let open = Exposed(
+        "ascii",
+        &[
+            "MS001", "MS002", "MS005", "MS006", "MS008", "MS016", "MS100",
+        ],
+    );
+    check_mode(&["-p", "0", "-U", "11211"], NO_TCP, open);
 }
 
 #[test]
 fn without_dumps() {
-    let open = Exposed("ascii", &["MS001", "MS005", "MS008", "MS012"]);
+    let open = Exposed(
+        "ascii",
+        &["MS001", "MS005", "MS008", "MS012", "MS015", "MS100"],
+    );
     check_mode(&["-X"], open, NO_UDP);
 }
 
 #[test]
 fn without_flush_and_with_shutdown() {
-    let open = Exposed("ascii", &["MS001", "MS006", "MS007", "MS008", "MS012"]);
+    let open = Exposed(
+        "ascii",
+        &[
+            "MS001", "MS006", "MS007", "MS008", "MS012", "MS015", "MS100",
+        ],
+    );
     check_mode(&["-F", "-A"], open, NO_UDP);
 }
 
 #[test]
 fn locked_to_one_protocol() {
     check_mode(&["-B", "ascii"], OPEN, NO_UDP);
-    let binary = Exposed("binary", &["MS001", "MS005", "MS006", "MS008"]);
+    let binary = Exposed("binary", &["MS001", "MS005", "MS006", "MS008", "MS100"]);
     check_mode(&["-B", "binary"], binary, NO_UDP);
 }
 
@@ -205,7 +232,12 @@ fn with_tls() {
         certificate.display(),
         key.display()
     );
-    let open = Exposed("tls", &["MS001", "MS005", "MS006", "MS008", "MS012"]);
+    let open = Exposed(
+        "tls",
+        &[
+            "MS001", "MS005", "MS006", "MS008", "MS012", "MS015", "MS100",
+        ],
+    );
     let records = check_mode(&["-Z", "-o", &files], open, NO_UDP);
     let endpoints = records.endpoints();
     let tcp = endpoints.iter().find(|one| one["transport"] == "tcp");
@@ -217,7 +249,9 @@ fn with_tls() {
     // In clear over UDP what is encrypted over TCP.
     let open_udp = Exposed(
         "ascii",
-        &["MS001", "MS002", "MS005", "MS006", "MS008", "MS010"],
+        &[
+            "MS001", "MS002", "MS005", "MS006", "MS008", "MS010", "MS016",
+        ],
     );
     check_mode(&["-Z", "-o", &files, "-U", "11211"], open, open_udp);
 
@@ -355,9 +389,14 @@ fn exposed_to_another_machine() {
     let udp = records.endpoint("10.91.0.2:11211/udp");
     assert_eq!(
         codes(tcp),
-        ["MS001", "MS003", "MS004", "MS005", "MS006", "MS012"]
+        [
+            "MS001", "MS003", "MS004", "MS005", "MS006", "MS012", "MS015", "MS100"
+        ]
     );
-    assert_eq!(codes(udp), ["MS001", "MS002", "MS003", "MS005", "MS006"]);
+    assert_eq!(
+        codes(udp),
+        ["MS001", "MS002", "MS003", "MS005", "MS006", "MS016"]
+    );
     for (record, code, expected) in [
         (tcp, "MS001", "high"),
         (udp, "MS001", "high"),

@@ -155,12 +155,42 @@ fn every_recorded_server_is_what_it_was() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 
-    let udp = |name: &str| records.endpoint(&format!("{}:11211/udp", servers[name].0));
+    let endpoint = |name: &str, transport: &str| {
+        records.endpoint(&format!("{}:11211/{transport}", servers[name].0))
+    };
+    check_codes(&endpoint);
+
+    let udp = |name: &str| endpoint(name, "udp");
     assert!(codes(udp("auth-1.4.15-S-udp")).contains(&"MS009"));
     assert!(codes(udp("tls-1.6.45-Z")).contains(&"MS010"));
     // Its datagrams of a long reply announce one too few; the last one is kept all the same.
     let miscounting = &udp("1.6.9")["amplification"];
     assert_eq!(miscounting["datagrams"], 2, "{miscounting}");
+}
+
+/// Which rules fire on which recorded server, as a table that stands in a file.
+///
+/// After a wanted change it is written anew with UPDATE_EXPECT=1; read the difference.
+#[track_caller]
+fn check_codes<'a>(endpoint: &dyn Fn(&str, &str) -> &'a Value) {
+    let mut table = String::new();
+    for truth in &TRUTH {
+        for transport in ["tcp", "udp"] {
+            let codes = codes(endpoint(truth.name, transport)).join(" ");
+            let row = format!("{:<17} {transport}  {codes}", truth.name);
+            table.push_str(row.trim_end());
+            table.push('\n');
+        }
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/codes-table.txt");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(path, &table).unwrap();
+    }
+    let expected = std::fs::read_to_string(path).unwrap_or_default();
+    for (expected, seen) in expected.lines().zip(table.lines()) {
+        assert_eq!(seen, expected);
+    }
+    assert_eq!(expected.lines().count(), table.lines().count());
 }
 
 fn wrong_udp(truth: &Truth, udp: &Value) -> Vec<String> {

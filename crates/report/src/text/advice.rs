@@ -8,6 +8,7 @@ use model::{Confidence, Endpoint, Finding, Language, Record, Severity, Text};
 use super::page::{Ink, Label, Page};
 use super::row;
 use crate::escape::escape_for_terminal;
+use crate::flaws::{self, Flaws};
 use crate::labels;
 use crate::layout::{pad_left, width};
 use crate::words::grouped;
@@ -21,6 +22,8 @@ const KEPT_FIXES_MAX: usize = 16;
 const PRINTED_FIXES_VERBOSE_MAX: usize = 8;
 /// Accepted risks named; the rest are counted.
 const ACCEPTED_MAX: usize = 20;
+/// Versions whose flaws are gathered; those of further versions stand by their codes.
+const VERSIONS_MAX: usize = 100;
 /// Lines of evidence when everything is to be shown.
 const EVIDENCE_VERBOSE_MAX: usize = 20;
 
@@ -28,6 +31,8 @@ const EVIDENCE_VERBOSE_MAX: usize = 20;
 pub(super) struct Advice {
     named_max: usize,
     rules: BTreeMap<&'static str, Rule>,
+    /// What versions suggest, by what is said of it.
+    flaws: BTreeMap<String, Rule>,
     accepted: Named<Accepted>,
 }
 
@@ -87,6 +92,7 @@ impl Advice {
         Advice {
             named_max,
             rules: BTreeMap::new(),
+            flaws: BTreeMap::new(),
             accepted: Named::new(),
         }
     }
@@ -100,42 +106,40 @@ impl Advice {
             };
             self.accepted.add(accepted, ACCEPTED_MAX);
         }
-        for finding in &record.judgement.findings {
-            let is_accepted = record.acceptances.iter().any(|acceptance| {
+        let is_open = |finding: &Finding| {
+            !record.acceptances.iter().any(|acceptance| {
                 acceptance
                     .rule
                     .as_deref()
                     .is_none_or(|rule| rule == finding.code)
-            });
-            if !is_accepted {
-                self.add_finding(finding, &record.endpoint);
+            })
+        };
+        let (endpoint, named_max) = (&record.endpoint, self.named_max);
+        let mut flaws = Flaws::of(record, is_open);
+        if let Some(all) = flaws.as_ref().and_then(Flaws::as_one) {
+            // The same version may have other flaws elsewhere, where other doors are open.
+            let key = format!("{} {:?}", all.title.en, all.evidence);
+            if self.flaws.len() < VERSIONS_MAX || self.flaws.contains_key(&key) {
+                let rule = self.flaws.entry(key);
+                rule.or_insert_with(|| Rule::new(&all, endpoint))
+                    .add(&all, endpoint, named_max);
+            } else {
+                flaws = None;
+            }
+        }
+        for finding in &record.judgement.findings {
+            if is_open(finding) && !flaws.as_ref().is_some_and(|flaws| flaws.hold(finding)) {
+                let rule = self
+                    .rules
+                    .entry(finding.code)
+                    .or_insert_with(|| Rule::new(finding, endpoint));
+                rule.add(finding, endpoint, named_max);
             }
         }
     }
 
-    fn add_finding(&mut self, finding: &Finding, endpoint: &Endpoint) {
-        let rule = self.rules.entry(finding.code).or_insert_with(|| Rule {
-            worst: finding.clone(),
-            worst_at: endpoint.clone(),
-            fixes: Vec::new(),
-            endpoints: Named::new(),
-        });
-        let weight = |finding: &Finding| (finding.severity, finding.confidence);
-        let (new, old) = (weight(finding), weight(&rule.worst));
-        if new > old || (new == old && *endpoint < rule.worst_at) {
-            rule.worst = finding.clone();
-            rule.worst_at = endpoint.clone();
-        }
-        if let Some((_, count)) = rule.fixes.iter_mut().find(|(fix, _)| *fix == finding.fix) {
-            *count += 1;
-        } else if rule.fixes.len() < KEPT_FIXES_MAX && !finding.fix.en.is_empty() {
-            rule.fixes.push((finding.fix.clone(), 1));
-        }
-        rule.endpoints.add(endpoint.clone(), self.named_max);
-    }
-
     pub(super) fn print(&mut self, page: &mut Page<'_>) {
-        let mut rules: Vec<&Rule> = self.rules.values().collect();
+        let mut rules: Vec<&Rule> = self.rules.values().chain(self.flaws.values()).collect();
         rules.sort_by_key(|rule| Reverse(rule.weight()));
         let (to_do, to_know): (Vec<&Rule>, Vec<&Rule>) = rules
             .into_iter()
@@ -177,6 +181,36 @@ impl Advice {
 }
 
 impl Rule {
+    fn new(finding: &Finding, endpoint: &Endpoint) -> Rule {
+        Rule {
+            worst: finding.clone(),
+            worst_at: endpoint.clone(),
+            fixes: Vec::new(),
+            endpoints: Named::new(),
+        }
+    }
+
+    /// Whether it stands for all that a version suggests.
+    fn is_of_version(&self) -> bool {
+        self.worst.code == flaws::CODE
+    }
+
+    /// Takes one more instance.
+    fn add(&mut self, finding: &Finding, endpoint: &Endpoint, named_max: usize) {
+        let weight = |finding: &Finding| (finding.severity, finding.confidence);
+        let (new, old) = (weight(finding), weight(&self.worst));
+        if new > old || (new == old && *endpoint < self.worst_at) {
+            self.worst = finding.clone();
+            self.worst_at = endpoint.clone();
+        }
+        if let Some((_, count)) = self.fixes.iter_mut().find(|(fix, _)| *fix == finding.fix) {
+            *count += 1;
+        } else if self.fixes.len() < KEPT_FIXES_MAX && !finding.fix.en.is_empty() {
+            self.fixes.push((finding.fix.clone(), 1));
+        }
+        self.endpoints.add(endpoint.clone(), named_max);
+    }
+
     /// Worst first; what is equally bad by how sure it is and how many have it.
     fn weight(&self) -> (Severity, Confidence, u64) {
         (
@@ -219,15 +253,10 @@ fn print_rule(rule: &Rule, number: usize, printed: &[(usize, &Text)], page: &mut
     };
     let endpoints = endpoints(rule, page);
     page.labelled(&label(on), Ink::Plain, &endpoints);
-    let evidence_max = match (page.verbose(), rule.worst.severity) {
-        (true, _) => EVIDENCE_VERBOSE_MAX,
-        (false, Severity::High | Severity::Critical) => 1,
-        // What weakens a host is believed without its proof, which `check` shows.
-        (false, Severity::Info | Severity::Low | Severity::Medium) => 0,
-    };
+    let evidence_max = evidence_max(rule, page);
     for (index, line) in rule.worst.evidence.iter().take(evidence_max).enumerate() {
         let line = page.say(line);
-        let line = if index == 0 && rule.endpoints.total > 1 {
+        let line = if index == 0 && rule.endpoints.total > 1 && !rule.is_of_version() {
             let at = escape_for_terminal(&rule.worst_at.to_string());
             format!("{at}{}{line}", page.pick(": ", "："))
         } else {
@@ -240,6 +269,18 @@ fn print_rule(rule: &Rule, number: usize, printed: &[(usize, &Text)], page: &mut
         );
     }
     print_fixes(rule, printed, page, &label, fix);
+}
+
+/// Lines of evidence that are printed.
+fn evidence_max(rule: &Rule, page: &Page<'_>) -> usize {
+    match (page.verbose(), rule.worst.severity) {
+        (true, _) => EVIDENCE_VERBOSE_MAX,
+        // Which flaws they are is what one has to know to look them up.
+        (false, _) if rule.is_of_version() => 1,
+        (false, Severity::High | Severity::Critical) => 1,
+        // What weakens a host is believed without its proof, which `check` shows.
+        (false, Severity::Info | Severity::Low | Severity::Medium) => 0,
+    }
 }
 
 /// What it is, with its code, and how sure it is where that is in doubt.

@@ -1,10 +1,12 @@
 //! The head that says what was asked, and the sentences that say how it came out.
 
+use assess::Scores;
 use model::{Language, Record, RunRecord, Summary, Verdict};
 
 use super::page::{Ink, Page};
 use crate::Style;
 use crate::labels;
+use crate::values;
 use crate::words::{counted, grouped, moment, pick, run_duration};
 
 /// Targets named in the head.
@@ -18,6 +20,14 @@ pub(super) struct Tally {
     only_from_here: u64,
     accepted: u64,
     below_threshold: u64,
+}
+
+/// What the records added up to.
+pub(super) struct Found<'a> {
+    /// Why exposed endpoints are no alarm.
+    pub(super) tally: &'a Tally,
+    /// What the findings of each server add up to.
+    pub(super) scores: &'a Scores,
 }
 
 impl Tally {
@@ -109,15 +119,19 @@ pub(super) fn print_head(run: Option<&RunRecord>, page: &mut Page<'_>) {
 pub(super) fn print(
     summary: &Summary,
     run: Option<&RunRecord>,
-    tally: &Tally,
+    found: &Found<'_>,
     page: &mut Page<'_>,
 ) {
+    let tally = found.tally;
     page.blank();
     let (ink, conclusion) = match page.style() {
         Style::Verify => verified(summary, tally, page.language()),
         Style::Scan | Style::Check | Style::Demo => scanned(summary, tally, page.language()),
     };
     page.paragraph(ink, &conclusion);
+    if let Some(grade) = graded(summary, found.scores, page.language()) {
+        page.paragraph(Ink::Plain, &grade);
+    }
     let counts = counts(summary, page.language());
     page.paragraph(Ink::Plain, &counts);
     if summary.rejected_replies > 0 {
@@ -141,6 +155,46 @@ pub(super) fn print(
         let words = incomplete(summary, run, page.language());
         page.paragraph(Ink::Caution, &words);
     }
+}
+
+/// The grade of what was found, in a sentence; `None` where a run that found nothing is not over.
+fn graded(summary: &Summary, scores: &Scores, language: Language) -> Option<String> {
+    let counts = scores.counts();
+    let grade = scores.grade().as_str();
+    if counts.total() == 0 {
+        let words = match language {
+            Language::English => format!("Grade {grade}: no memcached server was reached."),
+            Language::Japanese => {
+                format!("評価 {grade}：到達できる memcached サーバはありませんでした。")
+            }
+        };
+        return values::is_settled(summary).then_some(words);
+    }
+    let present = counts.iter().filter(|(_, count)| *count > 0);
+    // The worst first: it gives the network its grade.
+    let mut present: Vec<String> = present
+        .map(|(grade, count)| {
+            let grade = grade.as_str();
+            match language {
+                Language::English => {
+                    let servers = counted(language, count, "server", "servers", "");
+                    format!("{servers} with {grade}")
+                }
+                Language::Japanese => format!("{grade} が {} 台", grouped(count)),
+            }
+        })
+        .collect();
+    present.reverse();
+    let list = present.join(pick(language, ", ", "、"));
+    let debt = grouped(scores.debt());
+    Some(match language {
+        Language::English => format!(
+            "Grade {grade}, debt {debt}: {list} (`memsweep explain grade` tells how it adds up)."
+        ),
+        Language::Japanese => format!(
+            "評価 {grade}（負債点 {debt}）：{list}（計算方法は `memsweep explain grade`）。"
+        ),
+    })
 }
 
 /// What `scan` and `check` conclude.

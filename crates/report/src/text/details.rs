@@ -1,5 +1,6 @@
 //! The block of `check`: everything an outsider learns of one server.
 
+use assess::Score;
 use model::{
     Amplification, Auth, Certificate, Connections, Dialogue, Language, MetaNoop, Protocol, Record,
     StatsTable, TlsFacts,
@@ -138,6 +139,14 @@ impl Block<'_> {
                 "このマシンからのみ到達可能：警報なし",
             );
             self.row("", "", words);
+        }
+        if let Some(score) = Score::of(record) {
+            let (grade, debt) = (score.grade().as_str(), grouped(u64::from(score.debt)));
+            let text = match self.language() {
+                Language::English => format!("{grade} (debt {debt})"),
+                Language::Japanese => format!("{grade}（負債点 {debt}）"),
+            };
+            self.row("grade", "評価", &text);
         }
         for acceptance in &record.acceptances {
             let words = escape_for_terminal(&row::accepted(acceptance, self.language()));

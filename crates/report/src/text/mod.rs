@@ -9,6 +9,7 @@ mod details;
 pub(crate) mod page;
 mod row;
 
+use assess::Scores;
 use model::{Record, RunRecord, Summary};
 
 use crate::{Report, Style, TextOptions};
@@ -31,6 +32,7 @@ pub(crate) struct TextReport {
     streaming: Option<Columns>,
     advice: Advice,
     tally: Tally,
+    scores: Scores,
 }
 
 impl TextReport {
@@ -45,6 +47,7 @@ impl TextReport {
             streaming: None,
             advice: Advice::new(options.verbose),
             tally: Tally::default(),
+            scores: Scores::default(),
         }
     }
 
@@ -80,6 +83,7 @@ impl Report for TextReport {
     fn record(&mut self, record: &Record, out: &mut Vec<u8>) {
         self.advice.add(record);
         self.tally.add(record);
+        self.scores.add(record);
         let row = Row::of(record, &self.options);
         let options = self.options.clone();
         let mut page = Page::new(out, &options);
@@ -103,6 +107,10 @@ impl Report for TextReport {
             self.print_rows(&mut page);
         }
         self.advice.print(&mut page);
-        closing::print(summary, self.run.as_ref(), &self.tally, &mut page);
+        let found = closing::Found {
+            tally: &self.tally,
+            scores: &self.scores,
+        };
+        closing::print(summary, self.run.as_ref(), &found, &mut page);
     }
 }

@@ -5,6 +5,7 @@ mod fixture;
 mod golden;
 mod laws;
 mod nmap;
+mod rules;
 mod tool;
 
 use fixture::Run;
