@@ -53,6 +53,7 @@ mod rule;
 mod rules;
 
 pub mod local;
+pub mod remedy;
 
 #[cfg(test)]
 mod samples;

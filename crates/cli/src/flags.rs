@@ -1,5 +1,6 @@
 //! What was typed. Nothing is done while it is read; what it means is decided in `commands`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,6 +65,16 @@ Exit codes:
   2    usage, or a file that was named cannot be read
   3    not everything could be looked at; root sees more";
 
+const FIX: &str = "\
+Changes only what lets strangers in: OPTIONS of sysconfig files, lines of memcached.conf, options of
+systemd units (by a drop-in), ports of compose files, rc.conf, and PHP sessions that must follow.
+Commands for the firewall are printed and never carried out.
+
+Exit codes:
+  0    done, or nothing to do
+  2    usage, or clients on other machines are connected: say --listen or --allow
+  3    something is left to be done by hand, or a file could not be written";
+
 /// Find, prove and close exposed memcached servers.
 #[derive(Debug, Parser)]
 #[command(name = "memsweep", version, about, styles = Styles::plain(), max_term_width = 100)]
@@ -84,10 +95,15 @@ pub(crate) enum Command {
     /// This machine from the inside, without network: what runs, what is configured, who reaches it
     #[command(after_help = AUDIT)]
     Audit(AuditFlags),
+    /// The change that closes what is open on this machine, as a diff; --apply makes it
+    #[command(after_help = FIX)]
+    Fix(FixFlags),
     /// Ask again about what a run found: is it closed now?
     #[command(
         after_help = "FILE is the NDJSON of an earlier run (scan -o ndjson=FILE). \
-        Exit code 0: all closed. 1: something is still open. 3: could not finish."
+        Each of its findings \
+        is closed, still open, or cannot be told. Exit code 0: all closed. 1: something is still \
+        open. 3: cannot be told, or could not finish."
     )]
     Verify(VerifyFlags),
     /// Which networks this user administers: list, add, remove, check
@@ -274,6 +290,43 @@ pub(crate) struct AuditFlags {
     /// text, ndjson or json; repeatable; without a path (or with `-`) on stdout
     #[arg(short = 'o', long = "output", value_name = "FORMAT[=PATH]")]
     pub(crate) output: Vec<String>,
+    /// Language of the text (default: from the locale)
+    #[arg(long, value_name = "LANGUAGE")]
+    pub(crate) lang: Option<LanguageFlag>,
+}
+
+/// Flags of `fix`.
+#[derive(Debug, Args)]
+pub(crate) struct FixFlags {
+    /// Compose files, or folders of them
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Write the change, with a backup of each file beside it
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// Restart what was changed; its cache is lost
+    #[arg(long, requires = "apply")]
+    pub(crate) restart: bool,
+    /// Restart by this command line, given to sh, instead of systemctl, service or docker
+    #[arg(long, value_name = "COMMAND", requires = "restart")]
+    pub(crate) restart_command: Option<String>,
+    /// Listen on this address of the machine instead of loopback; repeatable
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Vec<IpAddr>,
+    /// Keep listening, and let only this network in, by commands for the firewall; repeatable
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) allow: Vec<String>,
+    /// Mend a mounted image or a container's file system instead of this machine
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(crate) root: PathBuf,
+    /// text or json
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub(crate) output: DoctorFormat,
     /// Language of the text (default: from the locale)
     #[arg(long, value_name = "LANGUAGE")]
     pub(crate) lang: Option<LanguageFlag>,

@@ -37,6 +37,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Scan(flags) => commands::scan::scan(flags),
         Command::Check(flags) => commands::scan::check(flags),
         Command::Audit(flags) => commands::audit::audit(&flags),
+        Command::Fix(flags) => commands::fix::fix(&flags),
         Command::Verify(flags) => commands::verify::verify(flags),
         Command::Scope(flags) => commands::scope::scope(flags),
         Command::Tool(flags) => commands::tool::tool(flags),

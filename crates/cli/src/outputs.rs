@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use engine::Event;
-use model::{CapturedFrame, Record};
+use model::{CapturedFrame, Record, Summary, VerifiedFinding};
 use report::{Checkpoint, Format, Report, TextOptions};
 
 use crate::exit::Failure;
@@ -153,6 +153,11 @@ impl Outputs {
             Event::Summary(summary) => report.summary(summary, buffer),
             Event::Progress { .. } => {}
         })
+    }
+
+    /// Writes what became of an earlier run's findings; the summary comes next.
+    pub(crate) fn tell_verified(&mut self, summary: &Summary, findings: &[VerifiedFinding]) {
+        self.write(&mut |report, buffer| report.verified(summary, findings, buffer));
     }
 
     /// Writes the frames that passed between us and the endpoint of a record that comes next.

@@ -2,16 +2,18 @@
 //!
 //! The desk between the hands and the doors. [`scan`] runs a [`sockets::Network`] ([`ways`] opens the
 //! one that fits, or it is a simulated one), joins what TCP and UDP of one address said, has it judged, applies the accepted
-//! risks, and tells everything that happens through one [`Event`] enum. It prints nothing, reads no
-//! file, and knows no output format.
+//! risks, and tells everything that happens through one [`Event`] enum. It prints nothing and knows
+//! no output format. The only files that it writes are those that [`fix`] mends.
 
 mod accept;
 pub mod audit;
 pub mod doctor;
 mod event;
+pub mod fix;
 mod join;
 mod scan;
 pub mod tool;
+pub mod verify;
 pub mod ways;
 
 pub use ::frames::{EngineKind, FramesError};

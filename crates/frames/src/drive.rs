@@ -874,5 +874,4 @@ fn transport_of(stream: bool) -> Transport {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;

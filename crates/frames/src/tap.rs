@@ -502,7 +502,8 @@ mod tests {
         };
         let mut fragment = ipv4(17, &ports(40_000, 11_211));
         fragment[7] = 9;
-        let cases: &[(&str, Vec<u8>, Option<(Key, bool)>)] = &[
+        type Case = (&'static str, Vec<u8>, Option<(Key, bool)>);
+        let cases: &[Case] = &[
             (
                 "question",
                 ipv4(6, &ports(40_000, 11_211)),

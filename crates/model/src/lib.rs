@@ -16,6 +16,7 @@ mod record;
 mod table;
 mod tool;
 mod verdict;
+mod verified;
 
 pub use ability::{Ability, Diagnosis};
 pub use address::{Address, AddressKind, Endpoint, Transport, canonical_ip};
@@ -35,3 +36,4 @@ pub use record::{
 pub use table::{StatsTable, Value};
 pub use tool::KeyRow;
 pub use verdict::{Verdict, VerdictCounts};
+pub use verified::{FindingState, VerifiedFinding};

@@ -4,7 +4,7 @@
 //! the document is whole once the summary is written.
 
 use assess::Scores;
-use model::{Record, RunRecord, Summary};
+use model::{Record, RunRecord, Summary, VerifiedFinding};
 use serde_json::Value;
 
 use crate::escape::escape_json;
@@ -16,6 +16,8 @@ pub(crate) struct JsonReport {
     /// What was written last.
     state: State,
     scores: Scores,
+    /// What became of an earlier run's findings.
+    verified: Vec<Value>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -49,12 +51,25 @@ impl Report for JsonReport {
         self.state = State::Endpoint;
     }
 
+    fn verified(&mut self, summary: &Summary, findings: &[VerifiedFinding], _out: &mut Vec<u8>) {
+        let values = findings
+            .iter()
+            .map(|finding| values::verified(summary, finding));
+        self.verified = values.collect();
+    }
+
     fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>) {
         self.open_array(out);
         if self.state == State::Endpoint {
             out.extend_from_slice(b"\n  ");
         }
-        out.extend_from_slice(b"],\n  \"summary\": ");
+        out.extend_from_slice(b"],\n");
+        if !self.verified.is_empty() {
+            out.extend_from_slice(b"  \"findings\": ");
+            pretty(&Value::Array(std::mem::take(&mut self.verified)), 2, out);
+            out.extend_from_slice(b",\n");
+        }
+        out.extend_from_slice(b"  \"summary\": ");
         pretty(&values::summary(summary, &self.scores), 2, out);
         out.extend_from_slice(b"\n}\n");
         self.state = State::Nothing;

@@ -8,8 +8,10 @@
 //! What a server says is data in every format: see [`escape_for_terminal`].
 
 mod audit;
+mod diff;
 mod doctor;
 mod escape;
+mod fix;
 mod flaws;
 mod json;
 mod labels;
@@ -25,11 +27,15 @@ mod words;
 
 use std::time::SystemTime;
 
-use model::{CapturedFrame, Language, Pending, Record, RunRecord, Summary, VerdictCounts};
+use model::{
+    CapturedFrame, Language, Pending, Record, RunRecord, Summary, VerdictCounts, VerifiedFinding,
+};
 
 pub use audit::{audit_json, audit_lines, audit_ndjson};
+pub use diff::unified_diff;
 pub use doctor::{diagnosis_json, diagnosis_lines};
 pub use escape::escape_for_terminal;
+pub use fix::{FixReport, fix_json, fix_text};
 pub use rules::{
     Explanation, grade_json, grade_text, rule_documents, rule_json, rule_text, rules_json,
     rules_text,
@@ -121,6 +127,12 @@ pub trait Report: Send {
     /// [`Report::record`], and only if frames are captured at all.
     fn capture(&mut self, record: &Record, frames: &[CapturedFrame], out: &mut Vec<u8>) {
         let _ = (record, frames, out);
+    }
+
+    /// What became of an earlier run's findings; comes before [`Report::summary`], and only where
+    /// there are such findings.
+    fn verified(&mut self, summary: &Summary, findings: &[VerifiedFinding], out: &mut Vec<u8>) {
+        let _ = (summary, findings, out);
     }
 
     /// The run is over, complete or not.

@@ -1,7 +1,7 @@
 //! One JSON object a line: each is whole as soon as it is written.
 
 use assess::Scores;
-use model::{Record, RunRecord, Summary};
+use model::{Record, RunRecord, Summary, VerifiedFinding};
 use serde_json::Value;
 
 use crate::escape::escape_json;
@@ -21,6 +21,12 @@ impl Report for NdjsonReport {
     fn record(&mut self, record: &Record, out: &mut Vec<u8>) {
         self.scores.add(record);
         line(&values::endpoint(record), out);
+    }
+
+    fn verified(&mut self, summary: &Summary, findings: &[VerifiedFinding], out: &mut Vec<u8>) {
+        for finding in findings {
+            line(&values::verified(summary, finding), out);
+        }
     }
 
     fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>) {

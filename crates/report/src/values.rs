@@ -11,7 +11,7 @@ use model::{
     Acceptance, Address, Amplification, Answer, Auth, Certificate, Connections, Contact, Dialogue,
     Ending, Evidence, Finding, IcmpError, MetaNoop, Pending, Protocol, Question, Record, Refusal,
     RunRecord, StatsTable, Summary, TlsFacts, Transport, Value as Statistic, Verdict,
-    VerdictCounts,
+    VerdictCounts, VerifiedFinding,
 };
 use serde_json::{Map, Number, Value, json};
 
@@ -68,6 +68,19 @@ pub(crate) fn progress(checkpoint: &Checkpoint<'_>) -> Value {
     set_pending(&mut object, checkpoint.pending);
     set(&mut object, "verdicts", counts(checkpoint.verdicts));
     set(&mut object, "alarms", checkpoint.alarms);
+    Value::Object(object)
+}
+
+/// What became of a finding; it belongs to the run that asked again.
+pub(crate) fn verified(summary: &Summary, finding: &VerifiedFinding) -> Value {
+    let mut object = head("finding", &summary.run, summary.timestamp);
+    set(&mut object, "address", finding.address.as_str());
+    set(&mut object, "port", finding.port);
+    set(&mut object, "transport", finding.transport.as_str());
+    set(&mut object, "code", finding.code.as_str());
+    set(&mut object, "title", finding.title.as_str());
+    set(&mut object, "state", finding.state.as_str());
+    set(&mut object, "why", finding.why.en.as_str());
     Value::Object(object)
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use engine::verify::Verifier;
 use engine::ways::{self, FrameOptions, Wish};
 use engine::{AcceptedRisk, EngineKind, Event, Job, Outcome};
 use frames::Tap;
@@ -412,6 +413,17 @@ pub(crate) fn run(
     output: &OutputFlags,
     resumed: Option<&Path>,
 ) -> Result<Ended, Failure> {
+    run_verifying(prepared, style, output, resumed, None)
+}
+
+/// The same, and tells what became of an earlier run's findings.
+pub(crate) fn run_verifying(
+    prepared: &Prepared,
+    style: Style,
+    output: &OutputFlags,
+    resumed: Option<&Path>,
+    mut verifier: Option<&mut Verifier>,
+) -> Result<Ended, Failure> {
     let language = terminal::language(output.lang);
     let options = TextOptions {
         width_columns: terminal::width_columns(),
@@ -476,6 +488,13 @@ pub(crate) fn run(
             return;
         }
         line.clear();
+        match (&event, verifier.as_deref_mut()) {
+            (Event::Record(record), Some(verifier)) => verifier.take(record),
+            (Event::Summary(summary), Some(verifier)) => {
+                outputs.tell_verified(summary, &verifier.answers());
+            }
+            _ => {}
+        }
         if let (Event::Record(record), Some(tap)) = (&event, &tap) {
             outputs.capture(record, &tap.take(&record.endpoint));
         }

@@ -5,6 +5,7 @@ mod console;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod fix;
 mod job;
 mod past;
 pub(crate) mod scan;

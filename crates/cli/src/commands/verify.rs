@@ -3,12 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use engine::verify::{Question, Tally, Verifier};
+use import::PastEndpoint;
 use interview::Depth;
 use model::{Address, Hostname, Transport, Verdict};
 use report::Style;
 use targets::{Hosts, Shard, Target, parse_ports, parse_target};
 
-use crate::commands::job::{Manner, Wanted, prepare, run};
+use crate::commands::job::{Manner, Wanted, prepare, run_verifying, severity};
 use crate::commands::past::read_past_run;
 use crate::exit::{Exit, Failure};
 use crate::flags::VerifyFlags;
@@ -20,12 +22,13 @@ pub(crate) fn verify(flags: VerifyFlags) -> Result<Exit, Failure> {
     let mut targets: Vec<Target> = Vec::new();
     let mut typed: HashSet<String> = HashSet::new();
     let mut names: HashMap<Address, Hostname> = HashMap::new();
+    let mut questions: Vec<Question> = Vec::new();
     let mut files = 0;
     for subject in &flags.subjects {
         let path = Path::new(subject);
         if path.is_file() {
             files += 1;
-            add_found(path, &mut targets, &mut typed, &mut names)?;
+            add_found(path, &mut targets, &mut typed, &mut names, &mut questions)?;
         } else if path.extension().is_some_and(|word| word == "ndjson") {
             // It would be looked up as a host name, and the answer would help nobody.
             return Err(Failure::usage(format!("{subject}: no such file")));
@@ -61,23 +64,59 @@ pub(crate) fn verify(flags: VerifyFlags) -> Result<Exit, Failure> {
     };
     let lookup = |address: &Address| names.get(address).cloned();
     let prepared = prepare(&wanted, &manner, &flags.pace, &flags.judging, &lookup)?;
-    Ok(run(&prepared, Style::Verify, &flags.output, None)?.exit())
+    let mut verifier = Verifier::new(questions);
+    let ended = run_verifying(
+        &prepared,
+        Style::Verify,
+        &flags.output,
+        None,
+        Some(&mut verifier),
+    )?;
+    let tally = verifier.tally(severity(flags.judging.fail_on));
+    Ok(exit_of(ended.exit(), tally))
 }
 
-/// Takes the exposed endpoints of a run, each address and port once: both transports are asked,
+/// An endpoint that is open for other reasons than before is still open.
+fn exit_of(exit: Exit, tally: Tally) -> Exit {
+    match exit {
+        Exit::Done | Exit::Unfinished if tally.open > 0 => Exit::Exposed,
+        Exit::Done if tally.unknown > 0 => Exit::Unfinished,
+        exit => exit,
+    }
+}
+
+/// The findings of an endpoint, each once, whatever files it comes from.
+fn add_questions(endpoint: &PastEndpoint, questions: &mut Vec<Question>) {
+    for finding in &endpoint.findings {
+        let question = Question {
+            address: endpoint.address.clone(),
+            port: endpoint.port,
+            transport: endpoint.transport,
+            code: finding.code.clone(),
+            title: finding.title.clone(),
+        };
+        if !questions.contains(&question) {
+            questions.push(question);
+        }
+    }
+}
+
+/// Takes the endpoints of a run that were exposed or had findings, each address and port once: both transports are asked,
 /// because a fix often closes one and forgets the other.
 fn add_found(
     path: &Path,
     targets: &mut Vec<Target>,
     known: &mut HashSet<String>,
     names: &mut HashMap<Address, Hostname>,
+    questions: &mut Vec<Question>,
 ) -> Result<(), Failure> {
     let past = read_past_run(path)?;
     for endpoint in past
         .endpoints
         .iter()
-        .filter(|endpoint| endpoint.verdict == Verdict::Exposed)
+        .filter(|endpoint| endpoint.verdict == Verdict::Exposed || !endpoint.findings.is_empty())
     {
+        add_questions(endpoint, questions);
         let typed = match endpoint.transport {
             Transport::Unix => endpoint.address.clone(),
             Transport::Tcp | Transport::Udp if endpoint.address.contains(':') => {

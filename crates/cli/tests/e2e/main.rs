@@ -14,6 +14,7 @@ mod tool_ground;
 mod capture;
 mod engines;
 mod explain;
+mod fix;
 mod hostile;
 mod input;
 mod lab;

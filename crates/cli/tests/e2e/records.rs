@@ -18,7 +18,10 @@ impl Records {
         for record in &records {
             let kind = record["record"].as_str().unwrap();
             assert!(
-                matches!(kind, "run" | "endpoint" | "progress" | "summary"),
+                matches!(
+                    kind,
+                    "run" | "endpoint" | "progress" | "finding" | "summary"
+                ),
                 "{record}"
             );
             assert_eq!(record["schema"], 1, "{record}");
@@ -42,6 +45,19 @@ impl Records {
         let last = self.0.last().unwrap();
         assert_eq!(last["record"], "summary", "{last}");
         last
+    }
+
+    /// What became of an earlier run's findings: transport, code and state.
+    pub(crate) fn verified(&self) -> Vec<(&str, &str, &str)> {
+        self.of_kind("finding")
+            .map(|record| {
+                (
+                    text(record, "transport"),
+                    text(record, "code"),
+                    text(record, "state"),
+                )
+            })
+            .collect()
     }
 
     pub(crate) fn endpoints(&self) -> Vec<&Value> {

@@ -8,9 +8,10 @@ mod closing;
 mod details;
 pub(crate) mod page;
 mod row;
+mod verified;
 
 use assess::Scores;
-use model::{Record, RunRecord, Summary};
+use model::{Record, RunRecord, Summary, VerifiedFinding};
 
 use crate::{Report, Style, TextOptions};
 use advice::Advice;
@@ -33,6 +34,8 @@ pub(crate) struct TextReport {
     advice: Advice,
     tally: Tally,
     scores: Scores,
+    /// What became of an earlier run's findings.
+    verified: Vec<VerifiedFinding>,
 }
 
 impl TextReport {
@@ -48,6 +51,7 @@ impl TextReport {
             advice: Advice::new(options.verbose),
             tally: Tally::default(),
             scores: Scores::default(),
+            verified: Vec::new(),
         }
     }
 
@@ -99,6 +103,10 @@ impl Report for TextReport {
         }
     }
 
+    fn verified(&mut self, _summary: &Summary, findings: &[VerifiedFinding], _out: &mut Vec<u8>) {
+        self.verified = findings.to_vec();
+    }
+
     fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>) {
         let options = self.options.clone();
         let mut page = Page::new(out, &options);
@@ -106,6 +114,7 @@ impl Report for TextReport {
             closing::print_head(self.run.as_ref(), &mut page);
             self.print_rows(&mut page);
         }
+        verified::print(&self.verified, &mut page);
         self.advice.print(&mut page);
         let found = closing::Found {
             tally: &self.tally,

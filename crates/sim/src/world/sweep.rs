@@ -250,7 +250,10 @@ impl<'a> Run<'a> {
     /// What an earlier run left open comes first, then the order.
     fn next_pair(&mut self) -> Option<(u64, Pending)> {
         if let Some(stretch) = self.again.front_mut() {
-            let one = Pending { count: 1, ..*stretch };
+            let one = Pending {
+                count: 1,
+                ..*stretch
+            };
             stretch.counter += 1;
             stretch.count -= 1;
             if stretch.count == 0 {
