@@ -21,6 +21,7 @@
 //! is told at once only where every endpoint gets a record of its own; otherwise it is counted when
 //! its window is over, because the other transport may still answer and take the pair along.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, Scope};
@@ -29,13 +30,13 @@ use std::time::{Duration, Instant};
 use model::{Contact, Transport};
 use sweep::governor::Governor;
 use sweep::pace::Limiter;
-use sweep::reach::{Reach, Way};
+use sweep::reach::{Reach, Stretch, Way};
 use sweep::reply::{Checked, Heard, Verifier};
 use sweep::schedule::{
     Answered, Finished, Freshness, Next, OpenRange, Outcome, Schedule, ScheduleOptions, Stint,
 };
 use sweep::strays::{Proof, Strays};
-use targets::{Order, Permit};
+use targets::{AddressRange, Order, PairBlock, Permit};
 
 use crate::engine::{Carrier, Receive, Transmit};
 use crate::{Fate, FrameProgress, FrameTally, FramesError, Plan, Sink};
@@ -284,8 +285,8 @@ struct Conductor<'a> {
     under_way: Option<UnderWay>,
     /// Counters of pairs that are told of by themselves because they were named, ascending.
     named: Vec<u64>,
-    /// Whether some addresses are not reached by frames, so that each has to be looked at.
-    has_other_ways: bool,
+    /// What frames do not reach.
+    others: Others,
     strays: Strays,
     frames_sent: u64,
     dropped: u64,
@@ -347,11 +348,7 @@ impl<'a> Conductor<'a> {
             stint_pairs_max: u64::MAX,
             under_way: None,
             named,
-            has_other_ways: permit.pairs() > permit.selection().block_pairs()
-                || reach
-                    .stretches()
-                    .iter()
-                    .any(|stretch| !matches!(stretch.way, Way::Hop(_))),
+            others: Others::find(permit, reach, order),
             strays: Strays::default(),
             frames_sent: 0,
             dropped: 0,
@@ -365,25 +362,42 @@ impl<'a> Conductor<'a> {
     /// loopback, link-local addresses with a zone, unix sockets, and interfaces that frames cannot
     /// use; who is not on the link is told of as absent.
     fn deal_with_other_ways(&mut self, from: u64, to: u64) {
-        for counter in from..to {
-            let way = self.way_of(counter);
-            let Some(index) = self.order.index_at(counter) else {
-                continue;
-            };
-            if matches!(way, Some(Way::Hop(_)) | None) {
-                continue;
+        match std::mem::replace(&mut self.others, Others::Many) {
+            Others::Many => {
+                for counter in from..to {
+                    if let Some(index) = self.order.index_at(counter) {
+                        self.deal_with_other_way(counter, index);
+                    }
+                }
             }
-            let is_open = |stream| !self.done_before.holds(counter, stream);
-            let is_single = index >= self.permit.selection().block_pairs();
-            let tcp = is_open(true) && (self.plan.tcp || is_single);
-            let udp = is_open(false) && self.plan.udp;
-            self.schedule.hand_on(counter, true);
-            self.schedule.hand_on(counter, false);
-            match way {
-                Some(Way::Absent) => self.tell_absent(index, tcp, udp),
-                _ if tcp || udp => self.sink.ask(index, tcp, udp, false),
-                _ => {}
+            Others::Few(few) => {
+                let begin = few.partition_point(|(counter, _)| *counter < from);
+                for (counter, index) in &few[begin..] {
+                    if *counter >= to {
+                        break;
+                    }
+                    self.deal_with_other_way(*counter, *index);
+                }
+                self.others = Others::Few(few);
             }
+        }
+    }
+
+    fn deal_with_other_way(&mut self, counter: u64, index: u64) {
+        let way = self.way_of(index);
+        if matches!(way, Some(Way::Hop(_)) | None) {
+            return;
+        }
+        let is_open = |stream| !self.done_before.holds(counter, stream);
+        let is_single = index >= self.permit.selection().block_pairs();
+        let tcp = is_open(true) && (self.plan.tcp || is_single);
+        let udp = is_open(false) && self.plan.udp;
+        self.schedule.hand_on(counter, true);
+        self.schedule.hand_on(counter, false);
+        match way {
+            Some(Way::Absent) => self.tell_absent(index, tcp, udp),
+            _ if tcp || udp => self.sink.ask(index, tcp, udp, false),
+            _ => {}
         }
     }
 
@@ -407,8 +421,7 @@ impl<'a> Conductor<'a> {
     }
 
     /// How the address of a pair is reached.
-    fn way_of(&self, counter: u64) -> Option<Way> {
-        let index = self.order.index_at(counter)?;
+    fn way_of(&self, index: u64) -> Option<Way> {
         let selection = self.permit.selection();
         if index >= selection.block_pairs() {
             return Some(Way::Sockets);
@@ -432,17 +445,15 @@ impl<'a> Conductor<'a> {
                 return false;
             }
             self.limiter.spend(self.sink.take_spent(), now, now);
-            self.tell_finished();
             self.govern(now);
-            self.tell_progress(now, counts);
-            let wake_at = match self.advance(workers, now) {
-                Some(wake_at) => wake_at,
-                None => {
-                    self.tell_finished();
-                    return true;
-                }
+            // Work is handed out first: what there is to tell is told while it is done.
+            let Some(wake_at) = self.advance(workers, now) else {
+                self.tell_finished();
+                return true;
             };
-            let wait = wake_at.saturating_sub(now).min(SLEEP_MAX);
+            self.tell_finished();
+            self.tell_progress(now, counts);
+            let wait = wake_at.saturating_sub(self.epoch.elapsed()).min(SLEEP_MAX);
             match events.recv_timeout(wait) {
                 Ok(event) => self.handle(event),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -568,7 +579,7 @@ impl<'a> Conductor<'a> {
         self.limiter.spend(frames, since, now);
         if self.error.is_none() {
             self.schedule.sent(&stint, done_to, since, now);
-            if stint.round == 0 && self.has_other_ways {
+            if stint.round == 0 {
                 self.deal_with_other_ways(stint.from, done_to);
             }
         }
@@ -787,6 +798,65 @@ impl<'a> Conductor<'a> {
             open: if complete { Vec::new() } else { open },
             error: self.error,
         }
+    }
+}
+
+/// Pairs that frames do not reach.
+enum Others {
+    /// These, as (counter, index), ascending.
+    Few(Vec<(u64, u64)>),
+    /// So many that each pair is looked at when it is its turn.
+    Many,
+}
+
+/// Pairs that are listed.
+const OTHERS_LISTED_MAX: u64 = 1 << 20;
+
+impl Others {
+    fn find(permit: &Permit, reach: &Reach, order: &Order) -> Others {
+        let selection = permit.selection();
+        let others = |stretch: &&Stretch| !matches!(stretch.way, Way::Hop(_));
+        let blocks: Vec<PairBlock<'_>> = selection.blocks().collect();
+        let mut ranges = vec![selection.block_pairs()..selection.pairs()];
+        for stretch in reach.stretches().iter().filter(others) {
+            // Blocks ascend and do not overlap.
+            let begin = blocks.partition_point(|block| block.range.last < stretch.range.first);
+            for block in &blocks[begin..] {
+                let Some((first, last)) = common(stretch.range, block.range) else {
+                    break;
+                };
+                let ports = block.ports.len() as u64;
+                let begin = block.offset + steps_between(block.range.first, first) * ports;
+                let steps = steps_between(first, last) + 1;
+                ranges.push(begin..begin + steps * ports);
+            }
+        }
+        let pairs: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+        if pairs > OTHERS_LISTED_MAX {
+            return Others::Many;
+        }
+        let counted = |index| order.counter_of(index).map(|counter| (counter, index));
+        let mut few: Vec<(u64, u64)> = ranges.into_iter().flatten().filter_map(counted).collect();
+        few.sort_unstable();
+        Others::Few(few)
+    }
+}
+
+/// The addresses that two ranges share.
+fn common(one: AddressRange, other: AddressRange) -> Option<(IpAddr, IpAddr)> {
+    one.overlaps(&other)
+        .then(|| (one.first.max(other.first), one.last.min(other.last)))
+}
+
+/// How many addresses lie between two of one family, the second not below the first.
+fn steps_between(first: IpAddr, last: IpAddr) -> u64 {
+    match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => u64::from(last.to_bits() - first.to_bits()),
+        (IpAddr::V6(first), IpAddr::V6(last)) => {
+            u64::try_from(last.to_bits() - first.to_bits()).unwrap_or(u64::MAX)
+        }
+        // Ranges hold one family.
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => 0,
     }
 }
 
