@@ -817,7 +817,8 @@ impl Others {
         let selection = permit.selection();
         let others = |stretch: &&Stretch| !matches!(stretch.way, Way::Hop(_));
         let blocks: Vec<PairBlock<'_>> = selection.blocks().collect();
-        let mut ranges = vec![selection.block_pairs()..selection.pairs()];
+        let mut ranges = Vec::new();
+        ranges.push(selection.block_pairs()..selection.pairs());
         for stretch in reach.stretches().iter().filter(others) {
             // Blocks ascend and do not overlap.
             let begin = blocks.partition_point(|block| block.range.last < stretch.range.first);
