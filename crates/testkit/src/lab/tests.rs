@@ -18,6 +18,7 @@ fn responder() -> Responder {
         answering: 16_384,
         refusing: 32_768,
         prohibiting: 16_384,
+        forging: 4_096,
         ..Responder::default()
     }
 }
