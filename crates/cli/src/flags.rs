@@ -326,7 +326,7 @@ pub(crate) struct FixFlags {
         value_name = "FORMAT",
         default_value = "text"
     )]
-    pub(crate) output: DoctorFormat,
+    pub(crate) output: AnswerFormat,
     /// Language of the text (default: from the locale)
     #[arg(long, value_name = "LANGUAGE")]
     pub(crate) lang: Option<LanguageFlag>,
@@ -513,14 +513,15 @@ pub(crate) struct DoctorFlags {
         value_name = "FORMAT",
         default_value = "text"
     )]
-    pub(crate) output: DoctorFormat,
+    pub(crate) output: AnswerFormat,
     /// Language of the text (default: from the locale)
     #[arg(long, value_name = "LANGUAGE")]
     pub(crate) lang: Option<LanguageFlag>,
 }
 
+/// The forms of commands that scan nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DoctorFormat {
+pub(crate) enum AnswerFormat {
     Text,
     Json,
 }
@@ -538,16 +539,10 @@ pub(crate) struct ExplainFlags {
         value_name = "FORMAT",
         default_value = "text"
     )]
-    pub(crate) output: ExplainFormat,
+    pub(crate) output: AnswerFormat,
     /// Language of the text (default: from the locale)
     #[arg(long, value_name = "LANGUAGE")]
     pub(crate) lang: Option<LanguageFlag>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ExplainFormat {
-    Text,
-    Json,
 }
 
 /// Flags of `demo`.

@@ -11,7 +11,7 @@ use model::{
     RunRecord, Severity, Summary, Text, Transport, Verdict, VerdictCounts,
 };
 use sockets::{AcceptsEverything, Network, Observation, Plan, Progress, Sink, SocketError, Tally};
-use targets::{AddressRange, Permit};
+use targets::{AddressRange, Permit, successor};
 
 use crate::accept::{AcceptedRisk, weigh};
 use crate::event::{Event, Outcome};
@@ -401,7 +401,7 @@ fn notes_of(networks: &[AcceptsEverything]) -> Vec<Text> {
     for network in networks {
         match stretches.last_mut() {
             Some(last)
-                if follows(last.network.last, network.network.first)
+                if successor(last.network.last) == Some(network.network.first)
                     && last.impression == network.impression =>
             {
                 last.network.last = network.network.last;
@@ -419,18 +419,6 @@ fn note_of_error(error: &SocketError) -> Text {
         format!("this machine broke the run off: {error}"),
         format!("このマシンの問題でスキャンが中断されました: {error}"),
     )
-}
-
-fn follows(last: IpAddr, first: IpAddr) -> bool {
-    match (last, first) {
-        (IpAddr::V4(last), IpAddr::V4(first)) => {
-            u32::from(last).checked_add(1) == Some(u32::from(first))
-        }
-        (IpAddr::V6(last), IpAddr::V6(first)) => {
-            u128::from(last).checked_add(1) == Some(u128::from(first))
-        }
-        _ => false,
-    }
 }
 
 fn note_of(stretch: &AcceptsEverything) -> Text {

@@ -36,7 +36,7 @@ use sweep::schedule::{
     Answered, Finished, Freshness, Next, OpenRange, Outcome, Schedule, ScheduleOptions, Stint,
 };
 use sweep::strays::{Proof, Strays};
-use targets::{AddressRange, Order, PairBlock, Permit};
+use targets::{AddressRange, Order, PairBlock, Permit, steps_between};
 
 use crate::engine::{Carrier, Receive, Transmit};
 use crate::{Fate, FrameProgress, FrameTally, FramesError, Plan, Sink};
@@ -826,9 +826,10 @@ impl Others {
                 let Some((first, last)) = common(stretch.range, block.range) else {
                     break;
                 };
+                // What a permit holds of a family is far below 2^64.
                 let ports = block.ports.len() as u64;
-                let begin = block.offset + steps_between(block.range.first, first) * ports;
-                let steps = steps_between(first, last) + 1;
+                let begin = block.offset + steps_between(block.range.first, first) as u64 * ports;
+                let steps = steps_between(first, last) as u64 + 1;
                 ranges.push(begin..begin + steps * ports);
             }
         }
@@ -847,18 +848,6 @@ impl Others {
 fn common(one: AddressRange, other: AddressRange) -> Option<(IpAddr, IpAddr)> {
     one.overlaps(&other)
         .then(|| (one.first.max(other.first), one.last.min(other.last)))
-}
-
-/// How many addresses lie between two of one family, the second not below the first.
-fn steps_between(first: IpAddr, last: IpAddr) -> u64 {
-    match (first, last) {
-        (IpAddr::V4(first), IpAddr::V4(last)) => u64::from(last.to_bits() - first.to_bits()),
-        (IpAddr::V6(first), IpAddr::V6(last)) => {
-            u64::try_from(last.to_bits() - first.to_bits()).unwrap_or(u64::MAX)
-        }
-        // Ranges hold one family.
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => 0,
-    }
 }
 
 /// What an earlier run has judged, of the pairs that it had begun.

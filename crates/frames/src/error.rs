@@ -57,6 +57,12 @@ pub enum FramesError {
     },
 }
 
+/// The path of this program, for the line that says how to give it privileges.
+pub(crate) fn program() -> String {
+    let path = std::env::current_exe();
+    path.map_or_else(|_| "memsweep".to_owned(), |path| path.display().to_string())
+}
+
 impl FramesError {
     /// For `map_err`: a system call that failed.
     pub(crate) fn system(what: &'static str) -> impl FnOnce(nix::errno::Errno) -> FramesError {
@@ -71,8 +77,7 @@ impl FramesError {
         FramesError::NotPermitted {
             engine,
             what,
-            program: std::env::current_exe()
-                .map_or_else(|_| "memsweep".to_owned(), |path| path.display().to_string()),
+            program: program(),
         }
     }
 }

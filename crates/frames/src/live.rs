@@ -46,6 +46,7 @@ use crate::bpf::object::Symbol;
 use crate::bpf::ring::RingReader;
 use crate::bpf::{self, Link, LoadError, Map, Mapping, Program};
 use crate::engine::{Carrier, EngineKind, Ground, Transmit};
+use crate::error::program;
 use crate::survey::{Interface, Survey};
 
 use receiver::LiveReceiver;
@@ -108,7 +109,7 @@ fn refused(what: &'static str) -> impl FnOnce(Errno) -> FramesError {
         Errno::EPERM | Errno::EACCES => FramesError::NotPermitted {
             engine: NAME,
             what,
-            program: our_path(),
+            program: program(),
         },
         Errno::ENOSYS => unsuited(format!("{what}: this kernel has no BPF")),
         // The kernel's own ENOTSUPP, which no C library knows.
@@ -131,14 +132,10 @@ fn not_loaded(error: LoadError) -> FramesError {
         } if verdict.contains("!root") => unsuited(format!(
             "loading its BPF program takes cap_perfmon too; run as root, or once `sudo setcap \
              cap_net_raw,cap_net_admin,cap_bpf,cap_perfmon+ep {}`",
-            our_path()
+            program()
         )),
         error => unsuited(format!("loading a BPF program: {error}")),
     }
-}
-
-fn our_path() -> String {
-    std::env::current_exe().map_or("memsweep".to_owned(), |path| path.display().to_string())
 }
 
 /// What can be known without trying.

@@ -23,7 +23,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use model::MacAddress;
 use sweep::reach::{Framing, Hop, Reach, Stretch, Way};
 use sweep::reply::LinkLayer;
-use targets::{AddressRange, Permit};
+use targets::{AddressRange, Permit, successor};
 
 use crate::FramesError;
 use kernel::{Kernel, KnownNeighbours, Link, LinkKind, Route};
@@ -105,12 +105,6 @@ pub(crate) fn survey(
     }
 }
 
-/// The path of this program, for the line that says how to give it privileges.
-fn program() -> String {
-    let path = std::env::current_exe();
-    path.map_or_else(|_| "memsweep".to_owned(), |path| path.display().to_string())
-}
-
 /// The interface of this name, if frames can leave by it.
 fn usable(links: &BTreeMap<u32, Link>, name: &str) -> Result<u32, FramesError> {
     let name = name.to_owned();
@@ -153,7 +147,7 @@ fn routes(
         if of_family.is_empty() {
             continue;
         }
-        let ends = |prefix: &AddressRange| [Some(prefix.first), cells::successor(prefix.last)];
+        let ends = |prefix: &AddressRange| [Some(prefix.first), successor(prefix.last)];
         let matters = |prefix: &AddressRange| {
             let mut ends = ends(prefix).into_iter().flatten();
             ends.any(|end| cells::cuts(&of_family, end))
@@ -181,7 +175,7 @@ fn routes(
         match routed.last_mut() {
             Some(before)
                 if before.route == route
-                    && cells::successor(before.range.last) == Some(piece.range.first) =>
+                    && successor(before.range.last) == Some(piece.range.first) =>
             {
                 before.range.last = piece.range.last;
             }
@@ -398,7 +392,7 @@ fn asker(source: IpAddr, target: IpAddr, link_local: Option<&Ipv6Addr>) -> Optio
 }
 
 fn addresses(range: AddressRange) -> impl Iterator<Item = IpAddr> {
-    let following = |ip: &IpAddr| cells::successor(*ip);
+    let following = |ip: &IpAddr| successor(*ip);
     std::iter::successors(Some(range.first), following).take_while(move |ip| *ip <= range.last)
 }
 
@@ -519,7 +513,7 @@ fn ethernet(
 /// Adds a stretch behind the others, or makes the last one longer.
 fn push(stretches: &mut Vec<Stretch>, range: AddressRange, way: Way) {
     match stretches.last_mut() {
-        Some(last) if last.way == way && cells::successor(last.range.last) == Some(range.first) => {
+        Some(last) if last.way == way && successor(last.range.last) == Some(range.first) => {
             last.range.last = range.last;
         }
         _ => stretches.push(Stretch { range, way }),

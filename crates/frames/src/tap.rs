@@ -21,6 +21,7 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::FramesError;
+use crate::error;
 use crate::socket_filter::{self, Instruction};
 
 /// Bytes of one packet that are kept.
@@ -63,8 +64,7 @@ impl Tap {
     pub fn open(ports: &[u16]) -> Result<Tap, FramesError> {
         let socket = listen(ports).map_err(|errno| match errno {
             Errno::EPERM | Errno::EACCES => FramesError::CaptureNotPermitted {
-                program: std::env::current_exe()
-                    .map_or_else(|_| "memsweep".to_owned(), |path| path.display().to_string()),
+                program: error::program(),
             },
             errno => FramesError::System {
                 what: "capturing frames",

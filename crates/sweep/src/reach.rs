@@ -1,9 +1,9 @@
 //! Over which interface, from which address and to which neighbour a target is reached.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use model::MacAddress;
-use targets::AddressRange;
+use targets::{AddressRange, successor};
 
 /// What stands before the IP header on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,8 +86,8 @@ impl Reach {
             }
         }
         stretches.dedup_by(|later, earlier| {
-            let joins =
-                later.way == earlier.way && follows(earlier.range.last) == Some(later.range.first);
+            let joins = later.way == earlier.way
+                && successor(earlier.range.last) == Some(later.range.first);
             if joins {
                 earlier.range.last = later.range.last;
             }
@@ -157,22 +157,10 @@ impl Reach {
     }
 }
 
-/// The address behind this one, in its family.
-fn follows(address: IpAddr) -> Option<IpAddr> {
-    match address {
-        IpAddr::V4(v4) => v4
-            .to_bits()
-            .checked_add(1)
-            .map(|bits| Ipv4Addr::from_bits(bits).into()),
-        IpAddr::V6(v6) => v6
-            .to_bits()
-            .checked_add(1)
-            .map(|bits| Ipv6Addr::from_bits(bits).into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn hop(interface: u32) -> Hop {

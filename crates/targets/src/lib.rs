@@ -48,7 +48,7 @@ pub use parse::{
     Hosts, PORTS_MAX, RANGES_PER_TARGET_MAX, TARGETS_PER_FILE_MAX, Target, TargetError,
     parse_ports, parse_shard, parse_target, parse_target_lines,
 };
-pub use range::{AddressRange, RangeError};
+pub use range::{AddressRange, RangeError, predecessor, steps_between, successor};
 pub use scope::{
     Day, Network, OutOfScope, OutOfScopeReason, Permit, Permitted, Scope, ScopeEntry, ScopeError,
 };

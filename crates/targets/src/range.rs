@@ -166,8 +166,12 @@ fn number(ip: IpAddr) -> u128 {
     }
 }
 
-/// How many steps `ip` lies above `first`; both of one family, `first <= ip`.
-pub(crate) fn steps_between(first: IpAddr, ip: IpAddr) -> u128 {
+/// How many steps `ip` lies above `first`.
+///
+/// # Panics
+///
+/// If `ip` lies below `first`; both are of one family.
+pub fn steps_between(first: IpAddr, ip: IpAddr) -> u128 {
     number(ip) - number(first)
 }
 
@@ -181,7 +185,7 @@ pub(crate) fn steps_above(first: IpAddr, steps: u64) -> IpAddr {
 }
 
 /// The next address of the family, if there is one.
-pub(crate) fn successor(ip: IpAddr) -> Option<IpAddr> {
+pub fn successor(ip: IpAddr) -> Option<IpAddr> {
     match ip {
         IpAddr::V4(v4) => v4
             .to_bits()
@@ -195,7 +199,7 @@ pub(crate) fn successor(ip: IpAddr) -> Option<IpAddr> {
 }
 
 /// The previous address of the family, if there is one.
-pub(crate) fn predecessor(ip: IpAddr) -> Option<IpAddr> {
+pub fn predecessor(ip: IpAddr) -> Option<IpAddr> {
     match ip {
         IpAddr::V4(v4) => v4
             .to_bits()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use engine::doctor::{Machine, diagnose};
 
 use crate::exit::{Exit, Failure};
-use crate::flags::{DoctorFlags, DoctorFormat};
+use crate::flags::{AnswerFormat, DoctorFlags};
 use crate::terminal::{self, Lines};
 
 /// `memsweep doctor`. Nothing is sent.
@@ -19,12 +19,12 @@ pub(crate) fn doctor(flags: &DoctorFlags) -> Result<Exit, Failure> {
     let diagnosis = diagnose(&machine);
     let mut lines = Lines::new();
     match flags.output {
-        DoctorFormat::Text => {
+        AnswerFormat::Text => {
             for line in report::diagnosis_lines(&diagnosis, terminal::language(flags.lang)) {
                 lines.add(&line)?;
             }
         }
-        DoctorFormat::Json => {
+        AnswerFormat::Json => {
             lines.add(&report::diagnosis_json(&diagnosis))?;
         }
     }

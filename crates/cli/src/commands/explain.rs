@@ -3,7 +3,7 @@
 use report::{Explanation, Style, TextOptions};
 
 use crate::exit::{Exit, Failure};
-use crate::flags::{ExplainFlags, ExplainFormat};
+use crate::flags::{AnswerFormat, ExplainFlags};
 use crate::terminal::{self, Lines};
 
 /// What is typed for the formula of grades.
@@ -21,8 +21,8 @@ enum Subject {
 pub(crate) fn explain(flags: &ExplainFlags) -> Result<Exit, Failure> {
     let subject = subject(flags.subject.as_deref())?;
     let text = match flags.output {
-        ExplainFormat::Text => text(&subject, flags),
-        ExplainFormat::Json => json(&subject),
+        AnswerFormat::Text => text(&subject, flags),
+        AnswerFormat::Json => json(&subject),
     };
     let mut lines = Lines::new();
     for line in text.lines() {

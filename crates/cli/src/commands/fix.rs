@@ -15,7 +15,7 @@ use targets::SelectionBuilder;
 
 use crate::configuration::read_scope;
 use crate::exit::{Exit, Failure};
-use crate::flags::{DoctorFormat, FixFlags};
+use crate::flags::{AnswerFormat, FixFlags};
 use crate::terminal;
 
 /// Clients that are named; the others are counted.
@@ -259,8 +259,8 @@ fn ask(instance: &Instance) -> Result<(u64, u64), String> {
 fn print(flags: &FixFlags, report: &FixReport) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     let text = match flags.output {
-        DoctorFormat::Json => fix_json(report) + "\n",
-        DoctorFormat::Text => {
+        AnswerFormat::Json => fix_json(report) + "\n",
+        AnswerFormat::Text => {
             fix_text(report, terminal::language(flags.lang), stdout.is_terminal())
         }
     };

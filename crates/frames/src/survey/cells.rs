@@ -12,9 +12,9 @@
 //! pieces          [=][===)         [====][====)
 //! ```
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
-use targets::AddressRange;
+use targets::{AddressRange, predecessor, successor};
 
 /// Addresses of the permit that lie in one cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,22 +69,6 @@ pub(super) fn cut(ranges: &[AddressRange], boundaries: &[IpAddr]) -> Vec<Piece> 
         pieces.push(Piece { range, cell });
     }
     pieces
-}
-
-/// The next address of the family, if there is one.
-pub(super) fn successor(ip: IpAddr) -> Option<IpAddr> {
-    match ip {
-        IpAddr::V4(ip) => Some(Ipv4Addr::from_bits(ip.to_bits().checked_add(1)?).into()),
-        IpAddr::V6(ip) => Some(Ipv6Addr::from_bits(ip.to_bits().checked_add(1)?).into()),
-    }
-}
-
-/// The previous address of the family, if there is one.
-fn predecessor(ip: IpAddr) -> Option<IpAddr> {
-    match ip {
-        IpAddr::V4(ip) => Some(Ipv4Addr::from_bits(ip.to_bits().checked_sub(1)?).into()),
-        IpAddr::V6(ip) => Some(Ipv6Addr::from_bits(ip.to_bits().checked_sub(1)?).into()),
-    }
 }
 
 #[cfg(test)]

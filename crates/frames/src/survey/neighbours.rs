@@ -19,6 +19,7 @@ use super::kernel::{Link, LinkKind};
 use super::link_socket::LinkSocket;
 use super::questions::{self, ETHERTYPE_ARP, ETHERTYPE_IPV6};
 use crate::FramesError;
+use crate::error::program;
 use crate::socket_filter::{Instruction, expect, give, load_byte, load_half};
 
 /// How long each round waits behind its last question.
@@ -245,7 +246,7 @@ fn refusal(link: Option<&Link>, errno: Errno) -> FramesError {
         (Errno::EPERM | Errno::EACCES, _) => FramesError::NotPermitted {
             engine: "packet",
             what: "asking for neighbours by ARP and NDP",
-            program: super::program(),
+            program: program(),
         },
         (Errno::ENETDOWN, Some(link)) => FramesError::InterfaceDown {
             name: link.name.clone(),

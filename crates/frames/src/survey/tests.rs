@@ -617,7 +617,7 @@ fn without_privileges_the_mend_is_told() {
         FramesError::NotPermitted {
             engine: "packet",
             what: "asking for neighbours by ARP and NDP",
-            program: program(),
+            program: crate::error::program(),
         }
     );
     assert_eq!(show(&found), ["10.9.0.1 sockets", "127.0.0.0/24 sockets"]);
