@@ -115,9 +115,11 @@ impl<Waiting, Held> Acceptance<Waiting, Held> {
         self.alike >= SAMPLE && (self.apart + self.refused) * 10 <= self.alike
     }
 
-    /// Whether a whole sample has been heard.
+    /// Whether it is known if something here answers for everybody. A server of its own among the
+    /// first ones that were heard decides nothing: a whole sample may still be alike.
     pub(crate) fn is_decided(&self) -> bool {
-        self.alike + self.apart >= SAMPLE
+        let is_mixed = (self.apart + self.refused) * 10 > self.alike;
+        self.alike + self.apart >= SAMPLE && (is_mixed || self.alike >= SAMPLE)
     }
 
     /// Whether another full triage may begin now.
@@ -162,6 +164,27 @@ mod tests {
         assert!(acceptance(16, 1, 0).accepts_everything());
         assert!(!acceptance(16, 2, 0).accepts_everything());
         assert!(!acceptance(16, 0, 200).accepts_everything());
+    }
+
+    #[test]
+    fn a_server_among_the_first_ones_decides_nothing() {
+        for (alike, apart, refused, is_decided) in [
+            (15, 0, 0, false),
+            (16, 0, 0, true),
+            (15, 1, 0, false),
+            (16, 1, 0, true),
+            (14, 2, 0, true),
+            (0, 16, 0, true),
+            (15, 1, 1, true),
+            (15, 0, 200, false),
+        ] {
+            let acceptance = acceptance(alike, apart, refused);
+            assert_eq!(
+                acceptance.is_decided(),
+                is_decided,
+                "{alike} alike, {apart} apart, {refused} refused"
+            );
+        }
     }
 
     #[test]
