@@ -331,7 +331,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::UNIX_EPOCH;
 
-    use model::{Acceptance, Answer, Dialogue, Endpoint, Text};
+    use model::{Acceptance, Answer, Dialogue, Endpoint, Enrichment, Text};
 
     use super::*;
     use crate::samples::{self, Sample, with_setting};
@@ -352,6 +352,8 @@ mod tests {
             judgement,
             acceptances: Vec::new(),
             alarm: true,
+            source: None,
+            enrichment: Enrichment::default(),
         }
     }
 

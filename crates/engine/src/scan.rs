@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use model::{
-    Address, Contact, Ending, Endpoint, Evidence, Hardware, Impression, Judgement, Pending, Record,
-    RunRecord, Severity, Summary, Text, Transport, Verdict, VerdictCounts,
+    Address, Contact, Ending, Endpoint, Enrichment, Evidence, Hardware, Impression, Judgement,
+    Pending, Record, RunRecord, Severity, Summary, Text, Transport, Verdict, VerdictCounts,
 };
 use sockets::{AcceptsEverything, Network, Observation, Plan, Progress, Sink, SocketError, Tally};
 use targets::{AddressRange, Permit, successor};
@@ -265,6 +265,8 @@ impl Desk<'_> {
             judgement,
             acceptances,
             alarm,
+            source: None,
+            enrichment: Enrichment::default(),
         }
     }
 

@@ -188,7 +188,10 @@ mod tests {
     use std::sync::Arc;
     use std::time::SystemTime;
 
-    use model::{Acceptance, Address, Confidence, Contact, Endpoint, Evidence, Finding, Judgement};
+    use model::{
+        Acceptance, Address, Confidence, Contact, Endpoint, Enrichment, Evidence, Finding,
+        Judgement,
+    };
 
     use super::*;
 
@@ -216,6 +219,8 @@ mod tests {
             },
             acceptances: Vec::new(),
             alarm: false,
+            source: None,
+            enrichment: Enrichment::default(),
         }
     }
 

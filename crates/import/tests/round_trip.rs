@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use import::{PastEndpoint, PastFinding, PastRun, read_ndjson};
 use model::{
-    Address, Answer, Auth, Confidence, Contact, Dialogue, Endpoint, Evidence, Finding, Hardware,
-    Judgement, Language, MacAddress, Pending, Record, RunRecord, Severity, StatsTable, Summary,
-    Text, Transport, Vantage, Verdict, VerdictCounts,
+    Address, Answer, Auth, Confidence, Contact, Dialogue, Endpoint, Enrichment, Evidence, Finding,
+    Hardware, Judgement, Language, MacAddress, Pending, Record, RunRecord, Severity, StatsTable,
+    Summary, Text, Transport, Vantage, Verdict, VerdictCounts,
 };
 use proptest::prelude::*;
 use report::{Checkpoint, Format, Report, Style, TextOptions, writer};
@@ -100,6 +100,8 @@ fn record(address: Address, port: u16, transport: Transport, verdict: Verdict) -
         },
         acceptances: Vec::new(),
         alarm: answered,
+        source: None,
+        enrichment: Enrichment::default(),
     }
 }
 

@@ -8,6 +8,7 @@ mod address;
 mod amplification;
 mod capture;
 mod dialogue;
+mod enrichment;
 mod evidence;
 mod finding;
 mod hardware;
@@ -26,6 +27,7 @@ pub use dialogue::{
     Anomaly, Answer, Auth, Certificate, Connections, Dialogue, Ending, Impression, KeyProbe,
     MetaNoop, Protocol, Question, TlsFacts,
 };
+pub use enrichment::Enrichment;
 pub use evidence::{Contact, Evidence, IcmpError, Refusal};
 pub use finding::{Confidence, Finding, Severity};
 pub use hardware::MacAddress;

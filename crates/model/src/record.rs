@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::{Endpoint, Evidence, Finding, MacAddress, Severity, Text, Verdict, VerdictCounts};
+use crate::{
+    Endpoint, Enrichment, Evidence, Finding, MacAddress, Severity, Text, Verdict, VerdictCounts,
+};
 
 /// The name an administrator typed for an address.
 pub type Hostname = Arc<str>;
@@ -69,6 +71,10 @@ pub struct Record {
     pub acceptances: Vec<Acceptance>,
     /// Whether it counts as an alarm (exit code 1).
     pub alarm: bool,
+    /// Who saw it, such as `shodan`; `None` if this program did.
+    pub source: Option<Arc<str>>,
+    /// What the administrator's own files say about the address.
+    pub enrichment: Enrichment,
 }
 
 /// Where the questions were asked from.

@@ -172,6 +172,11 @@ pub fn writer(format: Format, options: &TextOptions) -> Box<dyn Report> {
     }
 }
 
+/// The writer of a run's log, which is kept: NDJSON with every sentence in both languages.
+pub fn log_writer() -> Box<dyn Report> {
+    Box::new(ndjson::NdjsonReport::in_both_languages())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

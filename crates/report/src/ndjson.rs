@@ -11,6 +11,18 @@ use crate::{Checkpoint, Report, values};
 #[derive(Default)]
 pub(crate) struct NdjsonReport {
     scores: Scores,
+    both_languages: bool,
+}
+
+impl NdjsonReport {
+    /// For the log of a run, out of which reports in either language are made later: what is said
+    /// in English under the documented keys stands once more, in Japanese, under `ja`.
+    pub(crate) fn in_both_languages() -> NdjsonReport {
+        NdjsonReport {
+            both_languages: true,
+            ..NdjsonReport::default()
+        }
+    }
 }
 
 impl Report for NdjsonReport {
@@ -20,7 +32,11 @@ impl Report for NdjsonReport {
 
     fn record(&mut self, record: &Record, out: &mut Vec<u8>) {
         self.scores.add(record);
-        line(&values::endpoint(record), out);
+        let mut value = values::endpoint(record);
+        if self.both_languages {
+            values::add_japanese_of_endpoint(&mut value, record);
+        }
+        line(&value, out);
     }
 
     fn verified(&mut self, summary: &Summary, findings: &[VerifiedFinding], out: &mut Vec<u8>) {
@@ -30,7 +46,11 @@ impl Report for NdjsonReport {
     }
 
     fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>) {
-        line(&values::summary(summary, &self.scores), out);
+        let mut value = values::summary(summary, &self.scores);
+        if self.both_languages {
+            values::add_japanese_of_summary(&mut value, summary);
+        }
+        line(&value, out);
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint<'_>, out: &mut Vec<u8>) {

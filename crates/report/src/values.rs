@@ -9,9 +9,9 @@ use std::time::SystemTime;
 use assess::{Score, Scores};
 use model::{
     Acceptance, Address, Amplification, Answer, Auth, Certificate, Connections, Contact, Dialogue,
-    Ending, Evidence, Finding, IcmpError, MetaNoop, Pending, Protocol, Question, Record, Refusal,
-    RunRecord, StatsTable, Summary, TlsFacts, Transport, Value as Statistic, Verdict,
-    VerdictCounts, VerifiedFinding,
+    Ending, Enrichment, Evidence, Finding, IcmpError, MetaNoop, Pending, Protocol, Question,
+    Record, Refusal, RunRecord, StatsTable, Summary, TlsFacts, Transport, Value as Statistic,
+    Verdict, VerdictCounts, VerifiedFinding,
 };
 use serde_json::{Map, Number, Value, json};
 
@@ -186,6 +186,8 @@ pub(crate) fn endpoint(record: &Record) -> Value {
         set(&mut object, "mac", hardware.address.to_string());
         set_some(&mut object, "vendor", hardware.vendor.as_deref());
     }
+    set_some(&mut object, "source", record.source.as_deref());
+    enrichment(&mut object, &record.enrichment);
     set(&mut object, "verdict", record.judgement.verdict.as_str());
     set(&mut object, "reason", record.judgement.reason.en.as_str());
     set(&mut object, "alarm", record.alarm);
@@ -206,6 +208,18 @@ pub(crate) fn endpoint(record: &Record) -> Value {
     let findings: Vec<Value> = record.judgement.findings.iter().map(finding).collect();
     set(&mut object, "findings", findings);
     Value::Object(object)
+}
+
+/// What the administrator's own files say.
+fn enrichment(object: &mut Object, known: &Enrichment) {
+    set_some(object, "reverse_name", known.reverse_name.as_deref());
+    set_some(object, "asn", known.asn);
+    set_some(object, "as_name", known.as_name.as_deref());
+    set_some(object, "country", known.country.as_deref());
+    set_some(object, "owner", known.owner.as_deref());
+    if !known.tags.is_empty() {
+        set(object, "tags", strings(&known.tags));
+    }
 }
 
 /// The keys that every record begins with.
@@ -610,6 +624,30 @@ pub(crate) fn finding(finding: &Finding) -> Value {
         "evidence": evidence,
         "fix": finding.fix.en,
     })
+}
+
+/// The sentences of a record in Japanese, in the order of the English ones.
+pub(crate) fn add_japanese_of_endpoint(value: &mut Value, record: &Record) {
+    let findings: Vec<Value> = record
+        .judgement
+        .findings
+        .iter()
+        .map(|finding| {
+            let evidence: Vec<&str> = finding
+                .evidence
+                .iter()
+                .map(|line| line.ja.as_str())
+                .collect();
+            json!({ "title": finding.title.ja, "evidence": evidence, "fix": finding.fix.ja })
+        })
+        .collect();
+    value["ja"] = json!({ "reason": record.judgement.reason.ja, "findings": findings });
+}
+
+/// The notes of a summary in Japanese.
+pub(crate) fn add_japanese_of_summary(value: &mut Value, summary: &Summary) {
+    let notes: Vec<&str> = summary.notes.iter().map(|note| note.ja.as_str()).collect();
+    value["ja"] = json!({ "notes": notes });
 }
 
 fn counts(verdicts: &VerdictCounts) -> Object {

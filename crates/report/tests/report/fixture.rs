@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use model::{
     Acceptance, Address, Amplification, Anomaly, Answer, Auth, Certificate, Confidence,
-    Connections, Contact, Dialogue, Ending, Endpoint, Evidence, Finding, Hardware, IcmpError,
-    Impression, Judgement, KeyProbe, MacAddress, MetaNoop, Pending, Protocol, Question, Record,
-    Refusal, RunRecord, Severity, StatsTable, Summary, Text, TlsFacts, Transport, Vantage, Verdict,
-    VerdictCounts,
+    Connections, Contact, Dialogue, Ending, Endpoint, Enrichment, Evidence, Finding, Hardware,
+    IcmpError, Impression, Judgement, KeyProbe, MacAddress, MetaNoop, Pending, Protocol, Question,
+    Record, Refusal, RunRecord, Severity, StatsTable, Summary, Text, TlsFacts, Transport, Vantage,
+    Verdict, VerdictCounts,
 };
 
 /// Everything a writer is fed.
@@ -677,6 +677,8 @@ fn judged(
         },
         acceptances: Vec::new(),
         alarm: verdict == Verdict::Exposed,
+        source: None,
+        enrichment: Enrichment::default(),
     }
 }
 
