@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::arguments::Options;
 use crate::ground::{self, Ground};
-use crate::{bpf, packages, tidy};
+use crate::{bpf, consumers, packages, tidy};
 
 /// One step of CI.
 pub(crate) struct Step {
@@ -93,6 +93,7 @@ fn in_seconds(duration: Duration) -> String {
 
 fn install(ground: &Ground) -> Result<Outcome> {
     packages::install_missing(ground)?;
+    consumers::install_missing(ground)?;
     Ok(Outcome::Done)
 }
 

@@ -9,6 +9,7 @@ mod arguments;
 mod bench;
 mod bpf;
 mod ci;
+mod consumers;
 mod ground;
 mod packages;
 mod picture;

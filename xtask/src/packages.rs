@@ -14,41 +14,70 @@ struct Package {
     reason: &'static str,
     /// The service that comes with it and is not wanted.
     service: Option<&'static str>,
+    /// A program that may have come from elsewhere, so that the package is not wanted.
+    unless: Option<&'static str>,
 }
 
 /// Everything that tests run besides our own binary.
-const PACKAGES: [Package; 11] = [
+const PACKAGES: [Package; 24] = [
+    tool("chromium", "shows HTML reports"),
     tool("clang-14", "the compiler of the programs for the kernel"),
     tool(
         "ethtool",
         "the lab's cable takes bare frames only with GRO on",
     ),
+    tool("fonts-noto-cjk", "Japanese in the pictures of reports"),
     tool("iproute2", "ip: links and addresses of the test namespaces"),
+    tool("libxml2-utils", "xmllint: our nmap XML against nmap's DTD"),
     tool("llvm-14", "strips the programs for the kernel"),
     daemon(
         "memcached",
         "the real server that end-to-end tests ask",
         "memcached.service",
     ),
+    tool("ndiff", "compares our nmap XML"),
     tool("nftables", "nft: packet filters inside the test namespaces"),
     tool(
         "nmap",
         "its reading of our nmap XML, and its view of the same servers",
     ),
+    Package {
+        unless: Some("node"),
+        ..tool("nodejs", "runs what npm installs")
+    },
+    Package {
+        unless: Some("npm"),
+        ..tool("npm", "installs what reads our SARIF")
+    },
     daemon(
         "nutcracker",
         "the proxy in front of a real server",
         "nutcracker.service",
     ),
+    daemon(
+        "postgresql",
+        "the real PostgreSQL that inventories are kept in",
+        "postgresql.service",
+    ),
     tool(
         "procps",
         "ps and sysctl: nothing is left running, kernel limits of a namespace",
     ),
+    daemon(
+        "prometheus",
+        "promtool: metrics and alert rules",
+        "prometheus.service",
+    ),
+    tool("python3-libnmap", "reads our nmap XML"),
+    tool("python3-nmap", "reads our nmap XML"),
+    tool("python3-venv", "where the packages of PyPI live"),
+    tool("sqlite3", "the shell that users read their inventory with"),
     tool("tshark", "reads the captures that we write"),
     tool(
         "util-linux",
         "unshare and nsenter: the namespaces themselves",
     ),
+    tool("xsltproc", "nmap's own style sheet on our nmap XML"),
 ];
 
 /// What keeps a package's scripts from starting its service. With SYSTEMD_OFFLINE systemctl
@@ -62,7 +91,9 @@ const LOCK_TIMEOUT: &str = "DPkg::Lock::Timeout=120";
 
 /// Installs what is missing and nothing else.
 pub(crate) fn install_missing(ground: &Ground) -> Result<()> {
-    let missing = missing(&dpkg_listing(ground)?);
+    let missing = missing(&dpkg_listing(ground)?, &|program| {
+        is_on_path(ground, program)
+    });
     if missing.is_empty() {
         return Ok(());
     }
@@ -92,6 +123,7 @@ const fn tool(name: &'static str, reason: &'static str) -> Package {
         name,
         reason,
         service: None,
+        unless: None,
     }
 }
 
@@ -100,6 +132,7 @@ const fn daemon(name: &'static str, reason: &'static str, service: &'static str)
         name,
         reason,
         service: Some(service),
+        unless: None,
     }
 }
 
@@ -115,11 +148,18 @@ fn dpkg_listing(ground: &Ground) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn missing(listing: &str) -> Vec<&'static Package> {
+fn is_on_path(ground: &Ground, program: &str) -> bool {
+    let mut command = ground.command(program);
+    command.arg("--version").stdout(std::process::Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn missing(listing: &str, is_on_path: &dyn Fn(&str) -> bool) -> Vec<&'static Package> {
     let is_installed = |package: &Package| {
-        listing
-            .lines()
-            .any(|line| line.split_once(' ') == Some(("installed", package.name)))
+        package.unless.is_some_and(is_on_path)
+            || listing
+                .lines()
+                .any(|line| line.split_once(' ') == Some(("installed", package.name)))
     };
     PACKAGES
         .iter()
@@ -175,7 +215,7 @@ mod tests {
     use super::*;
 
     fn check(listing: &str, expect: &[&str]) {
-        let names: Vec<&str> = missing(listing)
+        let names: Vec<&str> = missing(listing, &|_| false)
             .iter()
             .map(|package| package.name)
             .collect();
@@ -193,6 +233,12 @@ mod tests {
         check(&installed, &[]);
         let removed = installed.replace("installed nmap", "config-files nmap");
         check(&removed, &["nmap"]);
-        check(&installed.replace("nmap", "nmap-common"), &["nmap"]);
+        let similar = installed.replace("installed nmap\n", "installed nmap-common\n");
+        check(&similar, &["nmap"]);
+        let names: Vec<&str> = missing("", &|program| program == "npm")
+            .iter()
+            .map(|package| package.name)
+            .collect();
+        assert!(names.contains(&"nodejs") && !names.contains(&"npm"));
     }
 }

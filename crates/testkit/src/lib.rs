@@ -5,6 +5,7 @@
 //! Whatever is started here ends with the test, also when the test panics or its process is
 //! killed: every helper process holds one end of a pipe whose other end is ours.
 
+pub mod consumers;
 pub mod lab;
 pub mod namespace;
 pub mod program;

@@ -7,13 +7,14 @@ use super::Complaint;
 use super::source::{is_test_file, is_word_byte, without_comments, without_tests};
 
 /// Rooms that get all they need as arguments.
-const PURE_ROOMS: [&str; 8] = [
+const PURE_ROOMS: [&str; 9] = [
     "model",
     "wire",
     "sweep",
     "targets",
     "interview",
     "assess",
+    "inventory",
     "import",
     "report",
 ];
