@@ -45,6 +45,9 @@ fn run() -> RunRecord {
         pairs: 512,
         fingerprint: u64::MAX - 1,
         counter: 5,
+        command: "scan".to_owned(),
+        source: None,
+        blocks: Vec::new(),
         resumed_from: Some("01JDA000".to_owned()),
         vantage: Vantage {
             source: None,

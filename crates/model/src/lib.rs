@@ -33,7 +33,8 @@ pub use finding::{Confidence, Finding, Severity};
 pub use hardware::MacAddress;
 pub use language::{Language, Text};
 pub use record::{
-    Acceptance, Hardware, Hostname, Judgement, Pending, Record, RunRecord, Summary, Vantage,
+    Acceptance, Hardware, Hostname, Judgement, PLAN_BLOCKS_MAX, Pending, PlanBlock, Record,
+    RunRecord, Summary, Vantage,
 };
 pub use table::{StatsTable, Value};
 pub use tool::KeyRow;

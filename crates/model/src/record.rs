@@ -1,5 +1,6 @@
 //! What a run tells its readers: one record for the run, one for each endpoint, one summary.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -77,6 +78,9 @@ pub struct Record {
     pub enrichment: Enrichment,
 }
 
+/// Blocks that a run record names.
+pub const PLAN_BLOCKS_MAX: usize = 4096;
+
 /// Where the questions were asked from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vantage {
@@ -88,11 +92,26 @@ pub struct Vantage {
     pub engine: String,
 }
 
+/// Addresses that are asked on the same ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanBlock {
+    /// The first address.
+    pub first: IpAddr,
+    /// The last address.
+    pub last: IpAddr,
+    /// The ports, ascending.
+    pub ports: Vec<u16>,
+}
+
 /// The first record of a run: all that is needed to repeat or continue it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunRecord {
     /// The run's id.
     pub run: Arc<str>,
+    /// The command that made it: `scan`, `check`, `verify`, `demo` or `import`.
+    pub command: String,
+    /// Who saw what follows, such as `shodan`; `None` if this program did.
+    pub source: Option<Arc<str>>,
     /// When it began.
     pub timestamp: SystemTime,
     /// The version of memsweep.
@@ -119,6 +138,9 @@ pub struct RunRecord {
     pub pairs: u64,
     /// A fingerprint of the set of targets; a resumed run must have the same.
     pub fingerprint: u64,
+    /// What was asked, exclusions taken out and names resolved, so that a later reader can tell "not
+    /// there any more" from "not asked"; empty if it takes more than [`PLAN_BLOCKS_MAX`].
+    pub blocks: Vec<PlanBlock>,
     /// How many pairs were done before this run began (greater than 0 when resumed).
     pub counter: u64,
     /// The run that this one continues.

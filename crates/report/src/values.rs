@@ -9,9 +9,9 @@ use std::time::SystemTime;
 use assess::{Score, Scores};
 use model::{
     Acceptance, Address, Amplification, Answer, Auth, Certificate, Connections, Contact, Dialogue,
-    Ending, Enrichment, Evidence, Finding, IcmpError, MetaNoop, Pending, Protocol, Question,
-    Record, Refusal, RunRecord, StatsTable, Summary, TlsFacts, Transport, Value as Statistic,
-    Verdict, VerdictCounts, VerifiedFinding,
+    Ending, Enrichment, Evidence, Finding, IcmpError, MetaNoop, Pending, PlanBlock, Protocol,
+    Question, Record, Refusal, RunRecord, StatsTable, Summary, TlsFacts, Transport,
+    Value as Statistic, Verdict, VerdictCounts, VerifiedFinding,
 };
 use serde_json::{Map, Number, Value, json};
 
@@ -31,6 +31,8 @@ pub(crate) type Object = Map<String, Value>;
 /// The `run` record.
 pub(crate) fn run(run: &RunRecord) -> Value {
     let mut object = head("run", &run.run, run.timestamp);
+    set(&mut object, "command", run.command.as_str());
+    set_some(&mut object, "source", run.source.as_deref());
     set(&mut object, "tool_version", run.tool_version.as_str());
     set(&mut object, "targets", strings(&run.targets));
     set(&mut object, "exclude", strings(&run.exclusions));
@@ -46,11 +48,14 @@ pub(crate) fn run(run: &RunRecord) -> Value {
     set(&mut object, "rate", run.rate_pps);
     set(&mut object, "retries", run.retries);
     let fingerprint = format!("{:016x}", run.fingerprint);
-    set(
-        &mut object,
-        "plan",
-        json!({ "pairs": run.pairs, "fingerprint": fingerprint }),
-    );
+    let mut plan = Object::new();
+    set(&mut plan, "pairs", run.pairs);
+    set(&mut plan, "fingerprint", fingerprint);
+    if !run.blocks.is_empty() {
+        let blocks = run.blocks.iter().map(plan_block);
+        set(&mut plan, "blocks", blocks.collect::<Vec<Value>>());
+    }
+    set(&mut object, "plan", plan);
     set(&mut object, "counter", run.counter);
     set_some(&mut object, "resumed_from", run.resumed_from.as_deref());
     let mut vantage = Object::new();
@@ -59,6 +64,14 @@ pub(crate) fn run(run: &RunRecord) -> Value {
     set(&mut vantage, "engine", run.vantage.engine.as_str());
     set(&mut object, "vantage", vantage);
     Value::Object(object)
+}
+
+fn plan_block(block: &PlanBlock) -> Value {
+    json!({
+        "first": block.first.to_string(),
+        "last": block.last.to_string(),
+        "ports": block.ports,
+    })
 }
 
 /// The `progress` record.

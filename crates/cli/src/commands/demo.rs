@@ -27,6 +27,7 @@ pub(crate) fn demo(flags: DemoFlags) -> Result<Exit, Failure> {
         ports: vec![network.port()],
     };
     let manner = Manner {
+        command: "demo",
         tcp: true,
         udp: true,
         all: true,

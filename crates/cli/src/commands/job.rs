@@ -14,7 +14,10 @@ use engine::ways::{self, FrameOptions, Wish};
 use engine::{AcceptedRisk, EngineKind, Event, Job, Outcome};
 use frames::Tap;
 use interview::Depth;
-use model::{Address, Hostname, Pending, RunRecord, Severity, Text, VerdictCounts};
+use model::{
+    Address, Hostname, PLAN_BLOCKS_MAX, Pending, PlanBlock, RunRecord, Severity, Text,
+    VerdictCounts,
+};
 use report::{Style, TextOptions};
 use sockets::{Plan, TimeoutPolicy};
 use targets::{
@@ -48,6 +51,8 @@ pub(crate) struct Wanted {
 
 /// How it is asked.
 pub(crate) struct Manner {
+    /// The command that asks.
+    pub(crate) command: &'static str,
     pub(crate) tcp: bool,
     pub(crate) udp: bool,
     pub(crate) all: bool,
@@ -321,6 +326,9 @@ fn job(
         pairs: order.len(),
         fingerprint: permit.selection().fingerprint(),
         counter,
+        command: manner.command.to_owned(),
+        source: None,
+        blocks: blocks_of(permit),
         resumed_from: resume.map(|resume| resume.run.clone()),
         vantage: sockets::vantage(towards),
     };
@@ -347,6 +355,24 @@ fn job(
         alarms_before: resume.map_or(0, |resume| resume.alarms),
         notes: scope_notes(permit),
     }
+}
+
+/// What is asked, as far as it fits into a run record.
+fn blocks_of(permit: &Permit) -> Vec<PlanBlock> {
+    let blocks: Vec<PlanBlock> = permit
+        .selection()
+        .blocks()
+        .take(PLAN_BLOCKS_MAX + 1)
+        .map(|block| PlanBlock {
+            first: block.range.first,
+            last: block.range.last,
+            ports: block.ports.to_vec(),
+        })
+        .collect();
+    if blocks.len() > PLAN_BLOCKS_MAX {
+        return Vec::new();
+    }
+    blocks
 }
 
 /// What the continued run left open. A file that was written by other hands may name pairs that it

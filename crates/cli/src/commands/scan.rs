@@ -34,6 +34,13 @@ fn sweep(flags: ScanFlags, depth: Depth, style: Style) -> Result<Exit, Failure> 
     Ok(ended.exit())
 }
 
+fn command_of(depth: Depth) -> &'static str {
+    match depth {
+        Depth::Scan | Depth::Sample => "scan",
+        Depth::Full => "check",
+    }
+}
+
 fn typed(flags: &ScanFlags, depth: Depth) -> Result<(Wanted, Manner), Failure> {
     let targets = parse_targets(&flags.targets, &flags.input)?;
     if targets.is_empty() {
@@ -48,6 +55,7 @@ fn typed(flags: &ScanFlags, depth: Depth) -> Result<(Wanted, Manner), Failure> {
         ports: parse_ports(&flags.ports).map_err(Failure::usage)?,
     };
     let manner = Manner {
+        command: command_of(depth),
         tcp: flags.tcp || !flags.udp,
         udp: flags.udp || !flags.tcp,
         all: flags.all,
@@ -84,6 +92,7 @@ fn resumed(flags: &ScanFlags, depth: Depth) -> Result<(Wanted, Manner), Failure>
         ports: past.ports.clone(),
     };
     let manner = Manner {
+        command: command_of(depth),
         tcp: past.tcp,
         udp: past.udp,
         all: flags.all,

@@ -54,6 +54,7 @@ pub(crate) fn verify(flags: VerifyFlags) -> Result<Exit, Failure> {
         ports,
     };
     let manner = Manner {
+        command: "verify",
         tcp: true,
         udp: true,
         all: true,

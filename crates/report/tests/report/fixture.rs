@@ -189,6 +189,9 @@ pub(crate) fn run_record() -> RunRecord {
         pairs: 257,
         fingerprint: 0xfedc_ba98_7654_3210,
         counter: 0,
+        command: "scan".to_owned(),
+        source: None,
+        blocks: Vec::new(),
         resumed_from: None,
         vantage: Vantage {
             source: Some("192.168.2.5".to_owned()),
