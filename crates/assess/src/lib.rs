@@ -37,7 +37,6 @@ mod verdict;
 
 mod binding;
 mod decoy;
-mod version;
 
 mod context;
 mod judge;
@@ -61,8 +60,8 @@ mod samples;
 pub use flaw::{Cvss, Flaw, Gate};
 pub use grade::{FORMULA, Grade, GradeCounts, Score, Scores};
 pub use judge::{judge, judge_at};
+pub use model::UpstreamVersion;
 pub use package::{Distribution, Package, VendorFix, settle, vendor_fix};
 pub use rule::{Bilingual, Rule};
 pub use rules::{explain, rules};
 pub use verdict::{Host, settles_later, verdict};
-pub use version::UpstreamVersion;

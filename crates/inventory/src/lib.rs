@@ -5,10 +5,20 @@
 //! questions in SQL. Whatever a query means is said once, by [`Query::matches`], and the databases
 //! are held against it.
 
+mod fold;
 mod observation;
 mod query;
 mod run;
+mod version;
 
-pub use observation::{FindingKey, Observation};
+#[cfg(test)]
+mod samples;
+
+pub use fold::{fold, glob_matches, has_wildcard};
+pub use observation::{
+    FINDING_PREFIX, FINDINGS_MAX, FindingKey, OWN_SOURCE, Observation, SETTING_PREFIX,
+    SETTINGS_MAX, STATISTIC_PREFIX, TAGS_MAX, TEXT_CHARACTERS_MAX, VALUE_CHARACTERS_MAX, digest,
+};
 pub use query::{Bounds, Query, Term};
 pub use run::{RunKind, StoredRun};
+pub use version::version_key;

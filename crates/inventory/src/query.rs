@@ -38,10 +38,11 @@ pub enum Term {
     Transport(Transport),
     /// `verdict:exposed`.
     Verdict(Verdict),
-    /// `version:1.5.6`, `version:..1.5.6`, `version:"<1.5.6"`: compared number by number, see
-    /// `version_key`; keys as 12 digits a part, so that they compare as texts too.
+    /// `version:1.5.6`, `version:..1.5.6`, `version:"<1.5.6"`: compared number by number, as
+    /// [`version_key`](crate::version_key)s; only upstream's versions have one.
     Version(Bounds<u64>),
-    /// `version:"1.4.5_4_gaa7839e"` or another server's own spelling: verbatim, `*` and `?` allowed.
+    /// `version:"1.4.5_4_gaa7839e"` or another server's own spelling: all of it, `*` and `?`
+    /// allowed, as in every text below.
     VersionText(String),
     /// `auth:none`.
     Auth(String),

@@ -18,6 +18,7 @@ mod table;
 mod tool;
 mod verdict;
 mod verified;
+mod version;
 
 pub use ability::{Ability, Diagnosis};
 pub use address::{Address, AddressKind, Endpoint, Transport, canonical_ip};
@@ -40,3 +41,4 @@ pub use table::{StatsTable, Value};
 pub use tool::KeyRow;
 pub use verdict::{Verdict, VerdictCounts};
 pub use verified::{FindingState, VerifiedFinding};
+pub use version::UpstreamVersion;

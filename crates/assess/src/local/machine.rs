@@ -8,8 +8,8 @@ use super::firewall::Firewall;
 use super::manifests::Published;
 use super::options::Options;
 use super::place::{ConfigFile, Service, Word};
+use crate::UpstreamVersion;
 use crate::package::Distribution;
-use crate::version::UpstreamVersion;
 
 /// A socket that a process listens on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

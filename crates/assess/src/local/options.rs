@@ -10,7 +10,7 @@
 use std::net::IpAddr;
 
 use super::place::{Place, Word};
-use crate::version::UpstreamVersion;
+use crate::UpstreamVersion;
 
 /// Memcached's port, over both transports.
 pub const PORT_DEFAULT: u16 = 11211;

@@ -73,7 +73,7 @@ mod tests {
         );
         assert_eq!(os_release(""), Distribution::Other);
     }
-    use crate::version::UpstreamVersion;
+    use crate::UpstreamVersion;
 
     #[test]
     fn lists_are_read() {

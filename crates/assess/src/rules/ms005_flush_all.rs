@@ -2,10 +2,10 @@
 
 use model::{Confidence, Severity, Text};
 
+use crate::UpstreamVersion;
 use crate::context::Context;
 use crate::fixes;
 use crate::rule::{Bilingual, Fired, Rule};
-use crate::version::UpstreamVersion;
 
 /// The first release with -F, and with `flush_enabled` among its settings.
 const FIRST_WITH_SWITCH: UpstreamVersion = UpstreamVersion::new(1, 4, 17);

@@ -2,10 +2,10 @@
 
 use model::{Confidence, Protocol, Severity, Text, Transport};
 
+use crate::UpstreamVersion;
 use crate::context::Context;
 use crate::fixes;
 use crate::rule::{Bilingual, Fired, Rule};
-use crate::version::UpstreamVersion;
 
 /// The first release that knows `watch`.
 const FIRST_WITH_WATCH: UpstreamVersion = UpstreamVersion::new(1, 4, 26);
