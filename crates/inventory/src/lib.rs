@@ -5,6 +5,7 @@
 //! questions in SQL. Whatever a query means is said once, by [`Query::matches`], and the databases
 //! are held against it.
 
+mod difference;
 mod fold;
 mod observation;
 mod query;
@@ -14,11 +15,14 @@ mod version;
 #[cfg(test)]
 mod samples;
 
+pub use difference::{
+    Change, Comparison, Coverage, Difference, Facts, FieldChange, Pair, Row, compare,
+};
 pub use fold::{fold, glob_matches, has_wildcard};
 pub use observation::{
     FINDING_PREFIX, FINDINGS_MAX, FindingKey, OWN_SOURCE, Observation, SETTING_PREFIX,
     SETTINGS_MAX, STATISTIC_PREFIX, TAGS_MAX, TEXT_CHARACTERS_MAX, VALUE_CHARACTERS_MAX, digest,
 };
-pub use query::{Bounds, Query, Term};
+pub use query::{Bounds, Query, Term, address_bytes};
 pub use run::{RunKind, StoredRun};
 pub use version::version_key;

@@ -1,8 +1,12 @@
 //! The query language: what a user types becomes a [`Query`].
 
+mod matching;
+
 use std::time::SystemTime;
 
 use model::{Confidence, Severity, Transport, Verdict};
+
+pub use matching::address_bytes;
 
 /// Values between two ends, both included; an end that is missing is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
