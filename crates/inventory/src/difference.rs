@@ -331,3 +331,6 @@ fn knows(side: &BTreeMap<String, String>, name: &str) -> bool {
         rows.next().is_some_and(|row| row.starts_with(prefix))
     })
 }
+
+#[cfg(test)]
+mod tests;
