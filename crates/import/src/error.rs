@@ -63,3 +63,21 @@ pub enum ImportError {
     #[error("it has no run record; is it the NDJSON output of memsweep?")]
     NoRunRecord,
 }
+
+impl ImportError {
+    /// The same error, told of a line by its number in the file.
+    #[must_use]
+    pub fn at_line(mut self, number: u64) -> ImportError {
+        match &mut self {
+            ImportError::LineTooLong { line, .. }
+            | ImportError::NotJson { line, .. }
+            | ImportError::NotARecord { line }
+            | ImportError::MissingKey { line, .. }
+            | ImportError::WrongValue { line, .. }
+            | ImportError::NewerSchema { line, .. }
+            | ImportError::AnotherPlan { line } => *line = number,
+            ImportError::NoRunRecord => {}
+        }
+        self
+    }
+}

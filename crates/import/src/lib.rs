@@ -1,19 +1,26 @@
 //! Results of earlier runs, read back: bytes in, values out.
 //!
-//! For now that is memsweep's own NDJSON, which `--resume` continues and `verify` asks about
-//! again. Unknown keys and unknown kinds of records are passed over, so that a file of a later
-//! version can be read as long as its schema is known. The last line may be torn, because a
-//! machine may have gone down while it was written; anything else that is wrong is an error that
-//! names its line.
+//! memsweep's own NDJSON is read in two ways. [`NdjsonReader`] gathers what `--resume` and `verify`
+//! need of a whole file. [`read_line`] gives one record, whole, as it was before it was written.
+//! Unknown keys and unknown kinds of records are passed over, so that a file of a later version can
+//! be read as long as its schema is known. The last line of a file may be torn, because a machine
+//! may have gone down while it was written; anything else that is wrong is an error that names its
+//! line.
 
 mod error;
 mod fields;
+
+mod dialogue;
+mod endpoint;
 mod ndjson;
+mod own;
+mod run;
 
 use model::{Pending, Transport, Verdict, VerdictCounts};
 
 pub use error::ImportError;
 pub use ndjson::{ENDPOINTS_MAX, LINE_BYTES_MAX, NdjsonReader, read_ndjson};
+pub use own::{Line, Progress, RuleCode, read_endpoint, read_line, read_run, read_summary};
 
 /// What a file says about a run.
 #[derive(Clone, Debug, PartialEq, Eq)]

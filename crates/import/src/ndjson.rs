@@ -1,24 +1,20 @@
 //! memsweep's own NDJSON, line by line.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use model::{Pending, Transport, Verdict, VerdictCounts};
 use serde_json::Value;
 
+use crate::endpoint;
 use crate::fields::{Fields, text};
+use crate::own::{self, BYTE_ORDER_MARK, Kind};
+use crate::run::{self, Plan};
 use crate::{ImportError, PastEndpoint, PastFinding, PastRun};
 
 /// A line longer than this is not read.
 pub const LINE_BYTES_MAX: usize = 16 << 20;
 /// Endpoints kept; the rest are counted.
 pub const ENDPOINTS_MAX: usize = 1 << 22;
-/// The newest version of the format that is known here.
-const SCHEMA_MAX: u64 = 1;
-/// More endpoints of one verdict than any run can have (2^28 addresses, 2^16 ports, two
-/// transports); so that sums of counts stay far from the end of 64 bits.
-const VERDICT_COUNT_MAX: u64 = 1 << 45;
-/// What some editors put before UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads a whole file.
 pub fn read_ndjson(bytes: &[u8]) -> Result<PastRun, ImportError> {
@@ -45,23 +41,6 @@ pub struct NdjsonReader {
     /// Where in `endpoints` each stands.
     places: HashMap<(String, u16, Transport), usize>,
     endpoints_left_out: u64,
-}
-
-/// What a `run` record says.
-#[derive(Debug)]
-struct Plan {
-    run: String,
-    seed: u64,
-    targets: Vec<String>,
-    exclusions: Vec<String>,
-    ports: Vec<u16>,
-    tcp: bool,
-    udp: bool,
-    shard: (u64, u64),
-    rate_pps: u64,
-    retries: u32,
-    pairs: u64,
-    fingerprint: u64,
 }
 
 impl NdjsonReader {
@@ -139,40 +118,27 @@ impl NdjsonReader {
     }
 
     fn record(&mut self, fields: Fields<'_>) -> Result<(), ImportError> {
-        let kind = fields.text("record")?;
-        let schema = fields.integer("schema")?;
-        if schema > SCHEMA_MAX {
-            let line = self.lines;
-            return Err(ImportError::NewerSchema {
-                line,
-                schema,
-                schema_max: SCHEMA_MAX,
-            });
-        }
-        match kind.as_str() {
-            "run" => {
-                self.plan(plan(fields)?)?;
+        let kind = own::kind(fields)?;
+        match kind {
+            Kind::Run => {
+                self.plan(run::plan(fields)?)?;
                 self.counter = self.counter.max(fields.integer("counter")?);
                 self.complete = false;
             }
-            "progress" | "summary" => {
+            Kind::Progress | Kind::Summary => {
                 self.counter = self.counter.max(fields.integer("counter")?);
-                self.pending = pending(fields)?;
-                self.verdicts = verdicts(fields.object("verdicts")?)?;
+                self.pending = run::pending(fields)?;
+                self.verdicts = run::verdicts(fields)?;
                 // Counted as unfinished, and asked again by a run that continues this one.
-                let unasked = fields.optional("unasked", "an integer of 64 bits", Value::as_u64)?;
                 self.verdicts
-                    .take_back_many(Verdict::Unfinished, unasked.unwrap_or(0));
-                let alarms = fields.optional("alarms", "a number of endpoints", |value| {
-                    value.as_u64().filter(|count| *count <= VERDICT_COUNT_MAX)
-                })?;
-                self.alarms = alarms.unwrap_or(self.alarms);
-                if kind == "summary" {
+                    .take_back_many(Verdict::Unfinished, run::unasked(fields)?);
+                self.alarms = run::alarms(fields)?.unwrap_or(self.alarms);
+                if kind == Kind::Summary {
                     self.complete = fields.flag("complete")?;
                 }
             }
-            "endpoint" => self.endpoint(endpoint(fields)?),
-            _ => {}
+            Kind::Endpoint => self.endpoint(past_endpoint(fields)?),
+            Kind::Finding | Kind::Unknown => {}
         }
         Ok(())
     }
@@ -204,124 +170,8 @@ impl NdjsonReader {
     }
 }
 
-fn plan(fields: Fields<'_>) -> Result<Plan, ImportError> {
-    let ports = fields.required("ports", "an array of ports", |value| {
-        let ports = value.as_array()?.iter();
-        ports
-            .map(|port| u16::try_from(port.as_u64()?).ok())
-            .collect()
-    })?;
-    let retries = fields.required("retries", "an integer of 32 bits", |value| {
-        u32::try_from(value.as_u64()?).ok()
-    })?;
-    let shape = fields.object("plan")?;
-    let fingerprint = shape.required("fingerprint", "a number in hex", |value| {
-        u64::from_str_radix(value.as_str()?, 16).ok()
-    })?;
-    Ok(Plan {
-        run: fields.text("run")?,
-        seed: fields.integer("seed")?,
-        targets: fields.texts("targets")?,
-        exclusions: fields.texts("exclude")?,
-        ports,
-        tcp: fields.flag("tcp")?,
-        udp: fields.flag("udp")?,
-        shard: fields.required("shard", "I/N with 1 ≤ I ≤ N", shard)?,
-        rate_pps: fields.integer("rate")?,
-        retries,
-        pairs: shape.integer("pairs")?,
-        fingerprint,
-    })
-}
-
-fn shard(value: &Value) -> Option<(u64, u64)> {
-    let (part, parts) = value.as_str()?.split_once('/')?;
-    let (part, parts) = (part.parse().ok()?, parts.parse().ok()?);
-    (1 <= part && part <= parts).then_some((part, parts))
-}
-
-/// Pairs that were begun and not ended, ascending; none if the key is missing.
-fn pending(fields: Fields<'_>) -> Result<Vec<Pending>, ImportError> {
-    let expected = "an object with arrays of integers and of [first, last]";
-    let lists = fields.optional("pending", expected, |value| {
-        let list = |transport: &str| -> Option<Vec<(u64, u64)>> {
-            match value.get(transport) {
-                Some(list) => list.as_array()?.iter().map(stretch).collect(),
-                None => Some(Vec::new()),
-            }
-        };
-        value.as_object()?;
-        Some((list("tcp")?, list("udp")?))
-    })?;
-    let (streams, datagrams) = lists.unwrap_or_default();
-    Ok(merged(&streams, &datagrams))
-}
-
-/// A counter, or the first and the last one of a stretch of them: as `first..end`.
-fn stretch(value: &Value) -> Option<(u64, u64)> {
-    let (first, last) = match value.as_array().map(Vec::as_slice) {
-        Some([first, last]) => (first.as_u64()?, last.as_u64()?),
-        Some(_) => return None,
-        None => (value.as_u64()?, value.as_u64()?),
-    };
-    let end = last.checked_add(1)?;
-    (first < end).then_some((first, end))
-}
-
-/// Cuts the stretches of both transports at each other's ends, so that every pair stands in one.
-fn merged(streams: &[(u64, u64)], datagrams: &[(u64, u64)]) -> Vec<Pending> {
-    // At a counter, how many stretches of each transport begin less how many end.
-    let mut changes: BTreeMap<u64, (i64, i64)> = BTreeMap::new();
-    for (first, end) in streams {
-        changes.entry(*first).or_default().0 += 1;
-        changes.entry(*end).or_default().0 -= 1;
-    }
-    for (first, end) in datagrams {
-        changes.entry(*first).or_default().1 += 1;
-        changes.entry(*end).or_default().1 -= 1;
-    }
-    let mut pending: Vec<Pending> = Vec::new();
-    let (mut begin, mut stream_depth, mut datagram_depth) = (0, 0, 0);
-    for (at, (stream, datagram)) in changes {
-        let one = Pending {
-            counter: begin,
-            count: at - begin,
-            stream: stream_depth > 0,
-            datagram: datagram_depth > 0,
-        };
-        if one.count > 0 && (one.stream || one.datagram) {
-            pending.push(one);
-        }
-        begin = at;
-        stream_depth += stream;
-        datagram_depth += datagram;
-    }
-    pending
-}
-
-/// Counts by verdict; a verdict that is not known here is passed over like an unknown key.
-fn verdicts(fields: Fields<'_>) -> Result<VerdictCounts, ImportError> {
-    let mut counts = VerdictCounts::default();
-    for verdict in Verdict::ALL {
-        let count = fields.optional(verdict.as_str(), "a number of endpoints", |value| {
-            value.as_u64().filter(|count| *count <= VERDICT_COUNT_MAX)
-        })?;
-        counts.add_many(verdict, count.unwrap_or(0));
-    }
-    Ok(counts)
-}
-
-fn endpoint(fields: Fields<'_>) -> Result<PastEndpoint, ImportError> {
-    let transport = fields.required("transport", "tcp, udp or unix", |value| {
-        let word = value.as_str()?;
-        let all = [Transport::Tcp, Transport::Udp, Transport::Unix];
-        all.into_iter().find(|transport| transport.as_str() == word)
-    })?;
-    let read_port = |value: &Value| u16::try_from(value.as_u64()?).ok();
-    let port = match transport {
-        Transport::Unix => fields.optional("port", "a port", read_port)?.unwrap_or(0),
-        Transport::Tcp | Transport::Udp => fields.required("port", "a port", read_port)?,
-    };
+fn past_endpoint(fields: Fields<'_>) -> Result<PastEndpoint, ImportError> {
+    let (transport, port) = endpoint::transport_and_port(fields)?;
     let mut findings = Vec::new();
     for finding in fields.objects("findings")? {
         findings.push(PastFinding {
@@ -334,9 +184,7 @@ fn endpoint(fields: Fields<'_>) -> Result<PastEndpoint, ImportError> {
         address: fields.text("address")?,
         port,
         transport,
-        verdict: fields.required("verdict", "a verdict", |value| {
-            Verdict::from_word(value.as_str()?)
-        })?,
+        verdict: endpoint::verdict(fields)?,
         hostname: fields.optional("hostname", "a text", text)?,
         version: fields.optional("version", "a text", text)?,
         findings,

@@ -1,6 +1,4 @@
-//! What `report` writes, `import` reads back; and no bytes make it fail in any other way than
-//! with an error.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+//! What a file says about a run that is to be continued or verified.
 
 use std::path::PathBuf;
 use std::sync::Arc;
