@@ -306,17 +306,12 @@ fn amplification(fields: Fields<'_>, ipv6: bool) -> Result<Amplification, Import
     // The ratio tells whose headers were counted, should they not be those of the address.
     let mut other = amplification.clone();
     other.ipv6 = !ipv6;
-    let fits = |one: &Amplification| {
-        wire_ratio.is_none_or(|ratio| (one.wire_ratio() - ratio).abs() <= RATIO_ERROR)
-    };
-    if !fits(&amplification) && fits(&other) {
+    let distance = |one: &Amplification| wire_ratio.map(|ratio| (one.wire_ratio() - ratio).abs());
+    if distance(&other) < distance(&amplification) {
         amplification = other;
     }
     Ok(amplification)
 }
-
-/// Ratios are written in hundredths.
-const RATIO_ERROR: f64 = 0.005_001;
 
 fn impression(fields: Fields<'_>) -> Result<Option<Impression>, ImportError> {
     let Some(look) = fields.optional_object("looked_like")? else {

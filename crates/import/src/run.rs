@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::{Pending, RunRecord, Summary, Text, Vantage, Verdict, VerdictCounts};
+use model::{
+    PLAN_BLOCKS_MAX, Pending, PlanBlock, RunRecord, Summary, Text, Vantage, Verdict, VerdictCounts,
+};
 use serde_json::Value;
 
 use crate::fields::Fields;
@@ -32,12 +34,7 @@ pub(crate) struct Plan {
 
 /// The plan of a `run` record.
 pub(crate) fn plan(fields: Fields<'_>) -> Result<Plan, ImportError> {
-    let ports = fields.required("ports", "an array of ports", |value| {
-        let ports = value.as_array()?.iter();
-        ports
-            .map(|port| u16::try_from(port.as_u64()?).ok())
-            .collect()
-    })?;
+    let ports = fields.required("ports", "an array of ports", ports)?;
     let shape = fields.object("plan")?;
     let fingerprint = shape.required("fingerprint", "a number in hex", |value| {
         u64::from_str_radix(value.as_str()?, 16).ok()
@@ -56,6 +53,13 @@ pub(crate) fn plan(fields: Fields<'_>) -> Result<Plan, ImportError> {
         pairs: shape.integer("pairs")?,
         fingerprint,
     })
+}
+
+fn ports(value: &Value) -> Option<Vec<u16>> {
+    let ports = value.as_array()?.iter();
+    ports
+        .map(|port| u16::try_from(port.as_u64()?).ok())
+        .collect()
 }
 
 fn shard(value: &Value) -> Option<(u64, u64)> {
@@ -155,8 +159,21 @@ fn endpoints(fields: Fields<'_>, key: &'static str) -> Result<Option<u64>, Impor
 pub(crate) fn run_record(fields: Fields<'_>) -> Result<RunRecord, ImportError> {
     let plan = plan(fields)?;
     let vantage = fields.object("vantage")?;
+    let blocks = fields.object("plan")?.objects("blocks")?;
+    if blocks.len() > PLAN_BLOCKS_MAX {
+        return Err(fields.wrong("blocks", "an array of at most 4096 blocks"));
+    }
     Ok(RunRecord {
         run: plan.run.into(),
+        // Before there was an inventory, the command was not said.
+        command: fields
+            .optional_text("command")?
+            .unwrap_or_else(|| "scan".to_owned()),
+        source: fields.optional_text("source")?.map(Into::into),
+        blocks: blocks
+            .into_iter()
+            .map(plan_block)
+            .collect::<Result<_, _>>()?,
         timestamp: fields.moment("timestamp")?,
         tool_version: fields.text("tool_version")?,
         targets: plan.targets,
@@ -177,6 +194,16 @@ pub(crate) fn run_record(fields: Fields<'_>) -> Result<RunRecord, ImportError> {
             interface: vantage.optional_text("interface")?,
             engine: vantage.text("engine")?,
         },
+    })
+}
+
+/// Addresses that were asked on the same ports.
+fn plan_block(fields: Fields<'_>) -> Result<PlanBlock, ImportError> {
+    let address = |value: &Value| value.as_str()?.parse().ok();
+    Ok(PlanBlock {
+        first: fields.required("first", "an address", address)?,
+        last: fields.required("last", "an address", address)?,
+        ports: fields.required("ports", "an array of ports", ports)?,
     })
 }
 

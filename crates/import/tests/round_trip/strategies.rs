@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 use model::{
     Acceptance, Address, Amplification, Anomaly, Answer, Auth, Certificate, Confidence,
     Connections, Contact, Dialogue, Ending, Endpoint, Enrichment, Evidence, Finding, Hardware,
-    IcmpError, Impression, Judgement, KeyProbe, MacAddress, MetaNoop, Pending, Protocol, Question,
-    Record, Refusal, RunRecord, Severity, StatsTable, Summary, Text, TlsFacts, Transport, Vantage,
-    Verdict, VerdictCounts,
+    IcmpError, Impression, Judgement, KeyProbe, MacAddress, MetaNoop, Pending, PlanBlock, Protocol,
+    Question, Record, Refusal, RunRecord, Severity, StatsTable, Summary, Text, TlsFacts, Transport,
+    Vantage, Verdict, VerdictCounts,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -453,6 +453,7 @@ pub(crate) fn run_record() -> impl Strategy<Value = RunRecord> {
             text(),
             vec(text(), 0..3),
             vec(text(), 0..3),
+            (text(), option::of(shared_text()), vec(plan_block(), 0..3)),
         ),
         (
             vec(any::<u16>(), 0..3),
@@ -477,6 +478,9 @@ pub(crate) fn run_record() -> impl Strategy<Value = RunRecord> {
             pairs: second.2[2],
             fingerprint: second.2[3],
             counter: second.2[4],
+            command: first.5.0,
+            source: first.5.1,
+            blocks: first.5.2,
             resumed_from: third.2,
             vantage: Vantage {
                 source: third.3,
@@ -484,6 +488,11 @@ pub(crate) fn run_record() -> impl Strategy<Value = RunRecord> {
                 engine: third.5,
             },
         })
+}
+
+fn plan_block() -> impl Strategy<Value = PlanBlock> {
+    (any::<IpAddr>(), any::<IpAddr>(), vec(any::<u16>(), 0..3))
+        .prop_map(|(first, last, ports)| PlanBlock { first, last, ports })
 }
 
 /// Stretches in the order of the run, apart or touching.
