@@ -163,7 +163,7 @@ fn hear(
                 heard,
             } => {
                 match heard {
-                    Heard::Unproven => rejected += 1,
+                    Heard::Unproven(_) => rejected += 1,
                     Heard::Accepted | Heard::Datagram | Heard::Contact(_) => received += 1,
                 }
                 batch.push(Answer {
@@ -607,7 +607,11 @@ impl<'a> Conductor<'a> {
         let contact = match heard {
             Heard::Accepted | Heard::Datagram => None,
             Heard::Contact(contact) => Some(contact),
-            Heard::Unproven => {
+            Heard::Unproven(proof) => {
+                // Perhaps it answers for another address of the same machine.
+                if let Some(proof) = proof {
+                    self.strays.add(proof);
+                }
                 // Perhaps a forgery: it ends the asking, and measures nothing.
                 if self.schedule.is_waited_for(counter, stream) {
                     self.hand_on_answered(counter, index, stream);

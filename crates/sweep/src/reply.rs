@@ -12,7 +12,9 @@
 //!
 //! A datagram from the right port to the right port with another request id proves nothing (a
 //! forger needs 64 tries), but servers exist that answer so: it is told as [`Heard::Unproven`], for
-//! somebody who asks again and remembers.
+//! somebody who asks again and remembers. The request id that it does carry is told along, because
+//! it may be another endpoint's: a machine of several addresses answers from the one it prefers, and
+//! with 64 source ports one of 64 pairs of such addresses is asked from the same port.
 //!
 //! Nothing here fails, panics or allocates, whatever a frame holds.
 
@@ -66,8 +68,9 @@ pub enum Heard {
     /// A datagram with our request id.
     Datagram,
     /// A datagram from where we asked to where we asked from, without our request id. It proves
-    /// nothing, and somebody should look.
-    Unproven,
+    /// nothing of this endpoint, and somebody should look. If it has a request id, it may be the
+    /// proof of another endpoint, as in [`Checked::Stray`].
+    Unproven(Option<Proof>),
     /// RST, or an ICMP error that quotes our probe.
     Contact(Contact),
 }
@@ -154,7 +157,7 @@ impl Verifier<'_> {
         let stated = usize::from(u16::from_be_bytes([head[4], head[5]]));
         let payload = datagram.get(UDP_BYTES..stated.min(datagram.len()));
         let Some((frame, _)) = payload.and_then(wire::Frame::parse) else {
-            return Some(self.unproven(source, port, own_port));
+            return Some(self.unproven(source, port, own_port, None));
         };
         let is_asked_at = |port: u16| {
             let cookie = self.key.cookie(source, port, false);
@@ -168,33 +171,27 @@ impl Verifier<'_> {
         let asked = others
             .take(OTHER_PORTS_MAX)
             .find(|other| is_asked_at(*other));
-        Some(match asked {
-            Some(asked) => self.answer(true, source, asked, false, Heard::Datagram),
-            None => match self.unproven(source, port, own_port) {
-                Checked::Rejected => self.stray(frame.request_id, own_port),
-                checked => checked,
+        if let Some(asked) = asked {
+            return Some(self.answer(true, source, asked, false, Heard::Datagram));
+        }
+        let proof = self.ports.place_of(own_port).map(|port_place| Proof {
+            request_id: frame.request_id,
+            port_place,
+        });
+        Some(
+            match (self.unproven(source, port, own_port, proof), proof) {
+                // From nobody whom we asked there.
+                (Checked::Rejected, Some(proof)) => Checked::Stray(proof),
+                (checked, _) => checked,
             },
-        })
+        )
     }
 
-    /// A datagram with a request id, from nobody whom we asked there.
-    fn stray(&self, request_id: u16, own_port: u16) -> Checked {
-        let stray = |port_place| {
-            Checked::Stray(Proof {
-                request_id,
-                port_place,
-            })
-        };
-        self.ports
-            .place_of(own_port)
-            .map_or(Checked::Rejected, stray)
-    }
-
-    /// A datagram without our request id.
-    fn unproven(&self, source: IpAddr, port: u16, own_port: u16) -> Checked {
+    /// A datagram without the request id of whom it comes from.
+    fn unproven(&self, source: IpAddr, port: u16, own_port: u16, proof: Option<Proof>) -> Checked {
         let cookie = self.key.cookie(source, port, false);
         let is_from_asked = self.ports.of(&cookie) == own_port;
-        self.answer(is_from_asked, source, port, false, Heard::Unproven)
+        self.answer(is_from_asked, source, port, false, Heard::Unproven(proof))
     }
 
     fn read_error(&self, from: IpAddr, error: &[u8]) -> Option<Checked> {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
 
 use model::{IcmpError, Refusal};
-use sweep::cookie::{CookieKey, SOURCE_PORTS, SourcePorts};
+use sweep::cookie::{CookieKey, SourcePorts};
 use sweep::frame::{FRAME_BYTES_MAX, Probe, emit};
 use sweep::reach::{Framing, Hop, Stretch};
 use sweep::reply::LinkLayer;
@@ -17,6 +17,8 @@ use crate::{Choice, EngineKind};
 
 const PORT: u16 = 11_211;
 const HERE: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
+/// An address that is not asked.
+const NOBODY: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 77);
 const KEY: CookieKey = CookieKey([1, 2]);
 
 /// What an address of the made-up network does, by its last bits.
@@ -32,7 +34,7 @@ enum Nature {
     Closed,
     /// A router says that there is no such host.
     Missing,
-    /// Answers UDP, from another address.
+    /// Answers UDP, from another address: one that is asked from the same port, if there is one.
     Elsewhere,
     Silent,
 }
@@ -77,7 +79,8 @@ impl Net {
             (Nature::Missing, _) => Some(error(packet, 1)),
             (Nature::Elsewhere, false) => {
                 let mut reply = version(packet);
-                reply[12..16].copy_from_slice(&[10, 9, 0, 77]);
+                let port = u16::from_be_bytes([packet[20], packet[21]]);
+                reply[12..16].copy_from_slice(&preferred(port).octets());
                 Some(reply)
             }
             (Nature::Stream, false) | (Nature::Silent | Nature::Elsewhere, _) => None,
@@ -86,6 +89,22 @@ impl Net {
         self.back.extend(reply.iter().cloned());
         self.back.extend(reply);
     }
+}
+
+fn source_ports() -> SourcePorts {
+    SourcePorts(std::array::from_fn(|place| 40_000 + place as u16))
+}
+
+/// Who answers UDP and is asked from this port; somebody whom nobody asks, if there is none.
+fn preferred(own_port: u16) -> Ipv4Addr {
+    (0..0x300)
+        .map(address_of)
+        .filter(|address| matches!(nature(*address), Nature::Open | Nature::Datagram))
+        .find(|address| {
+            let cookie = KEY.cookie((*address).into(), PORT, false);
+            source_ports().of(&cookie) == own_port
+        })
+        .unwrap_or(NOBODY)
 }
 
 fn header(from: &[u8], to: &[u8], protocol: u8, carried: &[u8]) -> Vec<u8> {
@@ -330,14 +349,12 @@ fn reach() -> Reach {
 fn run(world: World, mut told: Told) -> (FrameTally, Told, &'static Mutex<Net>) {
     let World { permit, plan, net } = world;
     let net: &'static Mutex<Net> = Box::leak(Box::new(Mutex::new(net)));
-    let ports = SourcePorts(std::array::from_fn(|place| 40_000 + place as u16));
-    assert_eq!(ports.0.len(), SOURCE_PORTS);
     let ground: &'static Ground = Box::leak(Box::new(Ground {
         order: plan.order.clone(),
         tcp: plan.tcp,
         udp: plan.udp,
         reach: reach(),
-        ports,
+        ports: source_ports(),
     }));
     let answered = Answered::new(plan.order.len());
     let transmitters = (0..plan.threads)
@@ -429,6 +446,21 @@ fn everybody_is_told_of_once_and_as_what_they_are() {
         let silent = net.sent.get(&(Ipv4Addr::new(10, 8, 0, 6), true));
         assert_eq!(silent, Some(&2), "silence is asked again, once");
     }
+}
+
+#[test]
+fn some_answer_from_elsewhere_at_the_port_that_asks_there() {
+    let elsewhere = (0..0x300)
+        .map(address_of)
+        .filter(|address| nature(*address) == Nature::Elsewhere);
+    let from: BTreeSet<Ipv4Addr> = elsewhere
+        .map(|address| {
+            let cookie = KEY.cookie(address.into(), PORT, false);
+            preferred(source_ports().of(&cookie))
+        })
+        .collect();
+    // So the sweeps of these tests meet both: proofs from nobody, and from somebody else's address.
+    assert!(from.len() > 2 && from.contains(&NOBODY), "{from:?}");
 }
 
 #[test]

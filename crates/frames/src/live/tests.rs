@@ -10,6 +10,7 @@ use sweep::frame::{FRAME_BYTES_MAX, Probe, emit};
 use sweep::reach::{Framing, Hop, Reach, Stretch, Way};
 use sweep::reply::{Checked, Heard, LinkLayer, Verifier};
 use sweep::schedule::Stint;
+use sweep::strays::Proof;
 use targets::{AddressRange, Day, Order, Permit, Scope, Selection, SelectionBuilder, Shard};
 use testkit::Namespace;
 
@@ -448,6 +449,11 @@ fn datagrams(asked: &[u8]) -> Vec<Case> {
     let answer = || End::Answer(false, Heard::Datagram);
     let (port, id) = (&asked[36..38], [asked[42], asked[43]]);
     let wrong_id = [!id[0], id[1]];
+    let own_port = u16::from_be_bytes([asked[34], asked[35]]);
+    let proof = ports().place_of(own_port).map(|port_place| Proof {
+        request_id: u16::from_be_bytes(wrong_id),
+        port_place,
+    });
     vec![
         ("datagram", datagram_to(asked, port, id, 8), answer()),
         ("a long one", datagram_to(asked, port, id, 1400), answer()),
@@ -455,7 +461,7 @@ fn datagrams(asked: &[u8]) -> Vec<Case> {
         (
             "wrong id",
             datagram_to(asked, port, wrong_id, 8),
-            End::Answer(false, Heard::Unproven),
+            End::Answer(false, Heard::Unproven(proof)),
         ),
     ]
 }

@@ -139,8 +139,12 @@ fn without_proof_nothing_is_believed() {
     }
     let version = probe("10.0.0.7", 11211, false, ETHERNET);
     // What comes from the asked port to the right one of ours is worth a look.
-    let unproven = |frame: &[u8]| {
-        let expect = answer(7, false, Heard::Unproven);
+    let unproven = |frame: &[u8], request_id: Option<u16>| {
+        let proof = request_id.map(|request_id| Proof {
+            request_id,
+            port_place: (version.own_port - 40_000) as u8,
+        });
+        let expect = answer(7, false, Heard::Unproven(proof));
         assert_eq!(checked(&permit, frame, ETHERNET), expect);
     };
     // From elsewhere it is told what it repeats, and nothing of whom it means.
@@ -155,16 +159,16 @@ fn without_proof_nothing_is_believed() {
     for bit in 0..16 {
         let mut forged = version.clone();
         forged.request_id ^= 1 << bit;
-        unproven(&forged.version_from(11211));
+        unproven(&forged.version_from(11211), Some(forged.request_id));
         stray(&forged.version_from(53), forged.request_id, forged.own_port);
     }
-    unproven(&version.datagram(11211, b"1234567"));
-    unproven(&version.datagram(11211, b""));
+    unproven(&version.datagram(11211, b"1234567"), None);
+    unproven(&version.datagram(11211, b""), None);
     // Eight bytes are there, and the header says that the last one is none of its own.
     let mut padded = version.version_from(11211);
     padded[14 + 20 + 5] = 8 + 7;
     padded[14 + 20 + 4] = 0;
-    unproven(&padded);
+    unproven(&padded, None);
     for own_port in 40_000..40_064 {
         for mut seen in [syn.clone(), version.clone()] {
             if own_port != seen.own_port {

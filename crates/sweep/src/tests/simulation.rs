@@ -217,7 +217,7 @@ impl World<'_> {
                 Heard::Contact(contact) => Some(contact),
                 Heard::Accepted | Heard::Datagram => None,
                 // Counted with the rejected ones; this world has no server that answers so.
-                Heard::Unproven => {
+                Heard::Unproven(_) => {
                     self.run.answers -= 1;
                     self.run.rejected += 1;
                     continue;
