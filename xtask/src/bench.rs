@@ -11,6 +11,7 @@ mod commands;
 mod dump;
 mod figures;
 mod impostors;
+mod inventory;
 mod measures;
 mod pace;
 mod precision;
@@ -41,7 +42,7 @@ pub(crate) struct Benchmark {
 }
 
 /// All benchmarks, quick ones first.
-pub(crate) const BENCHMARKS: [Benchmark; 8] = [
+pub(crate) const BENCHMARKS: [Benchmark; 9] = [
     Benchmark {
         name: "startup",
         about: "how long `memsweep --version` takes",
@@ -83,6 +84,12 @@ pub(crate) const BENCHMARKS: [Benchmark; 8] = [
         about: "1,000,000 keys dumped, beside memcached-tool, and replayed",
         is_of_all: true,
         action: dump::run,
+    },
+    Benchmark {
+        name: "inventory",
+        about: "1,000,000 endpoints imported and searched, two runs of 100,000 compared",
+        is_of_all: true,
+        action: inventory::run,
     },
     Benchmark {
         name: "sweep",

@@ -26,6 +26,7 @@ mod icmp;
 mod leads;
 pub mod limits;
 mod link;
+mod names;
 mod neighbour_table;
 mod neighbourhood;
 pub mod pace;
@@ -44,6 +45,7 @@ pub use leads::{Lead, LeadTeller, Leads, LeadsEnd, LeadsProgress, leads};
 pub use link::{
     DATAGRAM_SENDS_MAX, DatagramLink, Link, LinkError, ReplySpeed, Security, TlsOptions,
 };
+pub use names::ReverseNames;
 pub use neighbourhood::Neighbourhood;
 pub use plan::{
     AcceptsEverything, Network, Observation, Plan, Progress, Sink, SocketError, Tally,

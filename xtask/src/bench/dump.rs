@@ -34,7 +34,7 @@ const RUN_MAX: Duration = Duration::from_secs(600);
 
 /// `dump`.
 pub(super) fn run(bench: &Bench, board: &mut Board) -> Result<()> {
-    let folder = Folder::new()?;
+    let folder = Folder::new("dump")?;
     let _source = Memcached::start_with(bench, &[SOURCE], &ROOM)?;
     fill()?;
 
@@ -86,13 +86,20 @@ pub(super) fn run(bench: &Bench, board: &mut Board) -> Result<()> {
 }
 
 /// A scratch folder; gone when dropped.
-struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Result<Folder> {
-        let path = std::env::temp_dir().join(format!("memsweep-bench-dump-{}", std::process::id()));
+    /// A new one for this benchmark.
+    pub(super) fn new(benchmark: &str) -> Result<Folder> {
+        let name = format!("memsweep-bench-{benchmark}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).context("failed to make a scratch folder")?;
         Ok(Folder(path))
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use engine::verify::Verifier;
 use engine::ways::{self, FrameOptions, Wish};
-use engine::{AcceptedRisk, EngineKind, Event, Job, Outcome};
+use engine::{AcceptedRisk, EngineKind, Job, Outcome};
 use frames::Tap;
 use interview::Depth;
 use model::{
@@ -25,6 +25,7 @@ use targets::{
     parse_target, parse_target_lines,
 };
 
+use crate::commands::telling::Teller;
 use crate::configuration::{read_accepted, read_scope};
 use crate::exit::{Exit, Failure};
 use crate::flags::{
@@ -448,7 +449,7 @@ pub(crate) fn run_verifying(
     style: Style,
     output: &OutputFlags,
     resumed: Option<&Path>,
-    mut verifier: Option<&mut Verifier>,
+    verifier: Option<&mut Verifier>,
 ) -> Result<Ended, Failure> {
     let language = terminal::language(output.lang);
     let options = TextOptions {
@@ -458,7 +459,7 @@ pub(crate) fn run_verifying(
         style,
         verbose: output.verbose,
     };
-    let mut outputs = Outputs::open(&output.output, &options, resumed)?;
+    let outputs = Outputs::open(&output.output, &options, resumed)?;
     if !output.quiet {
         for remark in &prepared.remarks {
             terminal::say(&format!("memsweep: {remark}"));
@@ -502,44 +503,27 @@ pub(crate) fn run_verifying(
         .transpose()
         .map_err(Failure::usage)?;
     outputs.make_room()?;
-    let mut line = ProgressLine::new(output.quiet, language);
-    // Whether it had been interrupted when the last output was gone.
-    let mut gone: Option<bool> = None;
-    let mut listener = |event: Event| {
-        if let Event::Progress {
-            progress, verdicts, ..
-        } = &event
-        {
-            line.show(progress, verdicts);
-            return;
-        }
-        line.clear();
-        match (&event, verifier.as_deref_mut()) {
-            (Event::Record(record), Some(verifier)) => verifier.take(record),
-            (Event::Summary(summary), Some(verifier)) => {
-                outputs.tell_verified(summary, &verifier.answers());
-            }
-            _ => {}
-        }
-        if let (Event::Record(record), Some(tap)) = (&event, &tap) {
-            outputs.capture(record, &tap.take(&record.endpoint));
-        }
-        if !outputs.tell(&event) && gone.is_none() {
-            // Nobody reads any more: stop asking.
-            gone = Some(stopped.swap(true, Ordering::Relaxed));
-        }
+    let mut teller = Teller {
+        outputs,
+        line: ProgressLine::new(output.quiet, language),
+        tap,
+        verifier,
+        stopped: &stopped,
+        gone: None,
     };
-    let (mut outcome, error) = engine::scan(
-        &job,
-        &prepared.permit,
-        opened.network.as_mut(),
-        &stopped,
-        &mut listener,
-    );
-    line.clear();
+    let (mut outcome, error) = teller.while_telling(|listener| {
+        engine::scan(
+            &job,
+            &prepared.permit,
+            opened.network.as_mut(),
+            &stopped,
+            listener,
+        )
+    })?;
     if let Some(error) = &error {
         terminal::say_error(&error.to_string());
     }
+    let Teller { outputs, gone, .. } = teller;
     let broken = error.is_some() || outputs.has_failed();
     outcome.complete &= !broken && gone.is_none();
     // That we stopped it ourselves is no interruption.

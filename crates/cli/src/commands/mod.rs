@@ -10,5 +10,6 @@ mod job;
 mod past;
 pub(crate) mod scan;
 pub(crate) mod scope;
+mod telling;
 pub(crate) mod tool;
 pub(crate) mod verify;
