@@ -7,9 +7,11 @@
 
 mod difference;
 mod fold;
+mod moment;
 mod observation;
 mod query;
 mod run;
+mod span;
 mod version;
 
 #[cfg(test)]
@@ -23,6 +25,10 @@ pub use observation::{
     FINDING_PREFIX, FINDINGS_MAX, FindingKey, OWN_SOURCE, Observation, SETTING_PREFIX,
     SETTINGS_MAX, STATISTIC_PREFIX, TAGS_MAX, TEXT_CHARACTERS_MAX, VALUE_CHARACTERS_MAX, digest,
 };
-pub use query::{Bounds, Query, Term, address_bytes};
+pub use query::{
+    Bounds, Field, QUERY_BYTES_MAX, QUERY_DEPTH_MAX, QUERY_TERMS_MAX, Query, QueryError, Term,
+    address_bytes,
+};
 pub use run::{RunKind, StoredRun};
+pub use span::{SpanError, parse_retention, parse_span};
 pub use version::version_key;

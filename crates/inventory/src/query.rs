@@ -1,12 +1,24 @@
-//! The query language: what a user types becomes a [`Query`].
+//! The query language: what a user types becomes a [`Query`]. docs/query.md is its page for users.
 
+mod error;
+mod field;
 mod matching;
+mod parse;
+mod print;
+mod value;
+mod words;
+
+#[cfg(test)]
+mod tests;
 
 use std::time::SystemTime;
 
 use model::{Confidence, Severity, Transport, Verdict};
 
+pub use error::QueryError;
+pub use field::Field;
 pub use matching::address_bytes;
+pub use parse::{QUERY_BYTES_MAX, QUERY_DEPTH_MAX, QUERY_TERMS_MAX};
 
 /// Values between two ends, both included; an end that is missing is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

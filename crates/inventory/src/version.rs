@@ -26,6 +26,11 @@ pub(crate) fn key_of(major: u32, minor: u32, patch: u32) -> Option<u64> {
     )
 }
 
+/// The numbers of a key.
+pub(crate) fn parts_of(key: u64) -> [u32; 3] {
+    [2, 1, 0].map(|place| (key >> (place * PART_BITS)) as u32 & PART_MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

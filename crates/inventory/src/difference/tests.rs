@@ -26,7 +26,10 @@ fn asked(_: &Endpoint) -> Coverage {
     Coverage::Asked
 }
 
-/// One letter for what became of a single endpoint, and the names of what changed.
+/// Facts of one side; none if it has no row of the endpoint.
+type Known = &'static [(&'static str, &'static str)];
+
+/// One word for what became of a single endpoint, and the names of what changed.
 fn outcome(before: &[(&str, &str)], after: &[(&str, &str)], coverage: Coverage) -> String {
     let side = |facts: &[(&str, &str)]| match facts {
         [] => Vec::new(),
@@ -55,9 +58,9 @@ fn outcome(before: &[(&str, &str)], after: &[(&str, &str)], coverage: Coverage) 
 #[test]
 fn each_fate_of_an_endpoint() {
     use Coverage::{Asked, NotAsked, Unknown};
-    let exposed = &[("verdict", "exposed"), ("version", "1.4.15")][..];
-    let closed = &[("verdict", "closed")][..];
-    let cases: [(&[(&str, &str)], &[(&str, &str)], Coverage, &str); 17] = [
+    let exposed: Known = &[("verdict", "exposed"), ("version", "1.4.15")];
+    let closed: Known = &[("verdict", "closed")];
+    let cases: [(Known, Known, Coverage, &str); 17] = [
         (exposed, exposed, Asked, "same"),
         (&[], exposed, Unknown, "new"),
         (exposed, &[], Asked, "gone"),
@@ -158,7 +161,8 @@ fn a_restart_is_another_process_that_began_at_another_time() {
 fn the_last_row_of_an_endpoint_counts() {
     let first = seen(1, &[("verdict", "exposed")]);
     let last = seen(1, &[("verdict", "protected")]);
-    let difference = Difference::between(&[last.clone()], &[first, last], &asked);
+    let before = [last.clone()];
+    let difference = Difference::between(&before, &[first, last], &asked);
     assert_eq!((difference.is_empty(), difference.same), (true, 1));
 }
 
