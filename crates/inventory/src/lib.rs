@@ -6,12 +6,14 @@
 //! are held against it.
 
 mod difference;
+mod facet;
 mod fold;
 mod moment;
 mod observation;
 mod query;
 mod run;
 mod span;
+mod timeline;
 mod version;
 
 #[cfg(test)]
@@ -20,6 +22,7 @@ mod samples;
 pub use difference::{
     Change, Comparison, Coverage, Difference, Facts, FieldChange, Pair, Row, compare,
 };
+pub use facet::{FACET_VALUES_MAX, FACETS_MAX, Facet, FacetCounts, FacetError, facet_values};
 pub use fold::{fold, glob_matches, has_wildcard};
 pub use observation::{
     FINDING_PREFIX, FINDINGS_MAX, FindingKey, OWN_SOURCE, Observation, SETTING_PREFIX,
@@ -31,4 +34,5 @@ pub use query::{
 };
 pub use run::{RunKind, StoredRun};
 pub use span::{SpanError, parse_retention, parse_span};
+pub use timeline::{Timeline, TimelinePoint};
 pub use version::version_key;
