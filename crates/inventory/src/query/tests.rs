@@ -350,6 +350,62 @@ fn a_foreign_version_is_no_number() {
     assert!(parsed("version:0.0.1").matches(&seen, seen.seen));
 }
 
+/// The page that users read.
+const PAGE: &str = include_str!("../../../../docs/query.md");
+
+/// The queries of the page's examples.
+fn examples_of_the_page() -> Vec<&'static str> {
+    let lines = PAGE.lines();
+    let commands = lines.filter_map(|line| line.strip_prefix("    memsweep find '"));
+    commands
+        .filter_map(|rest| rest.strip_suffix('\''))
+        .collect()
+}
+
+#[test]
+fn every_query_of_the_page_is_one() {
+    let examples = examples_of_the_page();
+    assert_eq!(examples.len(), 10);
+    assert_eq!(PAGE.matches("memsweep find '").count(), examples.len());
+    let in_tables = PAGE
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .filter(|quoted| quoted.contains([':', '"']) && *quoted != "\\\"");
+    let mut count = 0;
+    for text in examples.into_iter().chain(in_tables) {
+        assert_eq!(parsed(&parsed(text).to_string()), parsed(text), "{text}");
+        count += 1;
+    }
+    assert!(count > 50, "{count}");
+}
+
+#[test]
+fn the_page_tells_of_every_field_word_and_limit() {
+    for field in Field::ALL {
+        let name = field.as_str();
+        assert!(PAGE.contains(&format!("\n| `{name}` |")), "{name}");
+        parsed(field.example());
+    }
+    let words = model::Verdict::ALL.map(model::Verdict::as_str);
+    let severities = Severity::ALL.map(Severity::as_str);
+    for word in words.iter().chain(&severities) {
+        assert!(PAGE.contains(&format!("`{word}`")), "{word}");
+    }
+    let limits = PAGE.replace("4,096", "4096");
+    for limit in [
+        format!("{QUERY_BYTES_MAX} bytes"),
+        format!("{QUERY_TERMS_MAX} terms"),
+        format!("{QUERY_DEPTH_MAX} levels"),
+    ] {
+        assert!(limits.contains(&limit), "{limit}");
+    }
+    let text = "port:11211 vesion:..1.5.6";
+    let error = Query::parse(text, now()).unwrap_err();
+    let shown = error.render(text).replace('\n', "\n    ");
+    assert!(PAGE.contains(&shown), "{shown}");
+}
+
 /// Texts that are likely to be queries, or nearly so.
 fn any_query_text() -> impl Strategy<Value = String> {
     let mut parts: Vec<String> = Field::ALL
