@@ -46,7 +46,34 @@ pub fn glob_matches(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// What wildcards mean, said without care for time.
+    fn means(pattern: &[char], text: &[char]) -> bool {
+        match (pattern.split_first(), text.split_first()) {
+            (None, None) => true,
+            (Some(('*', rest)), _) => {
+                means(rest, text)
+                    || text
+                        .split_first()
+                        .is_some_and(|(_, text)| means(pattern, text))
+            }
+            (Some(('?', rest)), Some((_, text))) => means(rest, text),
+            (Some((one, rest)), Some((other, text))) => one == other && means(rest, text),
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn wildcards_mean_the_same_in_less_time(pattern in "[ab*?]{0,8}", text in "[ab]{0,10}") {
+            let characters = |text: &str| text.chars().collect::<Vec<char>>();
+            let expected = means(&characters(&pattern), &characters(&text));
+            prop_assert_eq!(glob_matches(&pattern, &text), expected);
+        }
+    }
 
     #[test]
     fn wildcards_stand_for_what_they_should() {

@@ -49,19 +49,24 @@ pub enum Field {
 
 /// What users of other search engines, and of this program's own outputs, may type; and what it
 /// is called here.
-const OTHER_NAMES: [(&str, Field); 12] = [
+const OTHER_NAMES: [(&str, Field); 17] = [
     ("address", Field::Net),
+    ("after", Field::Seen),
     ("asnum", Field::Asn),
+    ("before", Field::Seen),
     ("country_code", Field::Country),
     ("cve", Field::Code),
     ("finding", Field::Code),
+    ("first_seen", Field::First),
     ("hostname", Field::Host),
     ("ip", Field::Net),
     ("label", Field::Tag),
+    ("last_seen", Field::Seen),
     ("org", Field::Owner),
     ("ratio", Field::Amplification),
     ("rule", Field::Code),
     ("status", Field::Verdict),
+    ("vuln", Field::Code),
 ];
 
 impl Field {
