@@ -3,7 +3,14 @@
 /// A text in lower case, character by character, so that a part of a text folds to a part of the
 /// folded text. Everything that searches compare goes through here.
 pub fn fold(text: &str) -> String {
-    text.chars().flat_map(char::to_lowercase).collect()
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    folded(text).collect()
+}
+
+fn folded(text: &str) -> impl Iterator<Item = char> {
+    text.chars().flat_map(char::to_lowercase)
 }
 
 /// Whether a pattern has a wildcard.
@@ -14,8 +21,11 @@ pub fn has_wildcard(pattern: &str) -> bool {
 /// Whether a text is as a pattern says, whatever the case: `*` stands for any characters, `?` for
 /// one. Takes at most as many steps as pattern and text have characters, multiplied.
 pub fn glob_matches(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = fold(pattern).chars().collect();
-    let text: Vec<char> = fold(text).chars().collect();
+    if !has_wildcard(pattern) {
+        return folded(pattern).eq(folded(text));
+    }
+    let pattern: Vec<char> = folded(pattern).collect();
+    let text: Vec<char> = folded(text).collect();
     let (mut at_pattern, mut at_text) = (0, 0);
     // Where to go on if what follows the last `*` does not fit: it then takes one character more.
     // Earlier ones need no second look, because the shortest stretch for them was the best.

@@ -7,6 +7,7 @@
 
 mod difference;
 mod facet;
+mod fingerprint;
 mod fold;
 mod moment;
 mod observation;
@@ -23,10 +24,11 @@ pub use difference::{
     Change, Comparison, Coverage, Difference, Facts, FieldChange, Pair, Row, compare,
 };
 pub use facet::{FACET_VALUES_MAX, FACETS_MAX, Facet, FacetCounts, FacetError, facet_values};
+pub use fingerprint::digest;
 pub use fold::{fold, glob_matches, has_wildcard};
 pub use observation::{
     FINDING_PREFIX, FINDINGS_MAX, FindingKey, OWN_SOURCE, Observation, SETTING_PREFIX,
-    SETTINGS_MAX, STATISTIC_PREFIX, TAGS_MAX, TEXT_CHARACTERS_MAX, VALUE_CHARACTERS_MAX, digest,
+    SETTINGS_MAX, STATISTIC_PREFIX, TAGS_MAX, TEXT_CHARACTERS_MAX, VALUE_CHARACTERS_MAX,
 };
 pub use query::{
     Bounds, Field, QUERY_BYTES_MAX, QUERY_DEPTH_MAX, QUERY_TERMS_MAX, Query, QueryError, Term,
