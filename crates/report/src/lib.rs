@@ -18,6 +18,7 @@ mod labels;
 mod layout;
 mod ndjson;
 mod nmap;
+mod nmap_port;
 mod pcapng;
 mod rules;
 mod text;

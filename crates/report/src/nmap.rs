@@ -9,22 +9,21 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use model::{
-    Address, Auth, Contact, Dialogue, Finding, Hardware, Language, Record, RunRecord, StatsTable,
-    Summary, Transport, Verdict,
+    Address, Auth, Dialogue, Finding, Hardware, Language, Record, RunRecord, StatsTable, Summary,
+    Transport,
 };
 
 use crate::escape::escape_for_terminal;
 use crate::flaws::{self, Flaws};
 use crate::layout::{pad, truncate};
+use crate::nmap_port::{self, Service};
 use crate::words::{asctime, grouped, pick, ratio, unix_time};
-use crate::{Report, Style, TextOptions, labels, values};
+use crate::{Report, Style, TextOptions, values};
 
 /// Endpoints held for sorting. Beyond it, what is held is printed, and a host may appear twice.
 const HELD_MAX: usize = 100_000;
 /// Columns of one value; a longer one is cut.
 const VALUE_COLUMNS_MAX: usize = 400;
-/// The port of memcached in nmap's table of services.
-const MEMCACHE_PORT: u16 = 11211;
 
 /// Holds the hosts until the summary.
 pub(crate) struct NmapReport {
@@ -105,8 +104,7 @@ impl Report for NmapReport {
             .hosts
             .entry(record.endpoint.address.clone())
             .or_default();
-        let contact = &record.evidence.contact;
-        host.up |= matches!(contact, Contact::Answered | Contact::Refused(_));
+        host.up |= nmap_port::is_up(record);
         host.rtt = [host.rtt, record.evidence.rtt].into_iter().flatten().min();
         if host.hostname.is_none() {
             host.hostname = record.hostname.as_deref().map(escape_for_terminal);
@@ -165,7 +163,7 @@ impl Report for NmapReport {
 }
 
 /// The command that asks the same again.
-fn command_line(run: &RunRecord, style: Style) -> String {
+pub(crate) fn command_line(run: &RunRecord, style: Style) -> String {
     let command = match style {
         Style::Scan => "scan",
         Style::Check => "check",
@@ -190,7 +188,7 @@ fn command_line(run: &RunRecord, style: Style) -> String {
     escape_for_terminal(&words.join(" "))
 }
 
-fn joined(numbers: impl Iterator<Item = impl ToString>) -> String {
+pub(crate) fn joined(numbers: impl Iterator<Item = impl ToString>) -> String {
     numbers
         .map(|number| number.to_string())
         .collect::<Vec<_>>()
@@ -200,18 +198,8 @@ fn joined(numbers: impl Iterator<Item = impl ToString>) -> String {
 /// One row of the table, or nothing for a host that is not there.
 fn port(record: &Record, language: Language) -> Option<Port> {
     let dialogue = record.evidence.dialogue.as_deref();
-    let answered = record.evidence.contact == Contact::Answered;
-    let verdict = record.judgement.verdict;
-    let (state, speaks_memcached) = match verdict {
-        Verdict::Exposed | Verdict::Protected | Verdict::Decoy => ("open", true),
-        Verdict::Other => ("open", false),
-        Verdict::Closed => ("closed", false),
-        Verdict::Filtered => ("filtered", false),
-        Verdict::Silent => ("open|filtered", false),
-        Verdict::Unfinished if answered => ("open", false),
-        Verdict::Unfinished => ("unknown", false),
-        Verdict::Absent => return None,
-    };
+    let state = nmap_port::state(record)?;
+    let speaks_memcached = nmap_port::speaks_memcached(record.judgement.verdict);
     let version = dialogue
         .filter(|_| speaks_memcached)
         .map(|dialogue| match dialogue.version.value() {
@@ -234,37 +222,10 @@ fn port(record: &Record, language: Language) -> Option<Port> {
         transport: record.endpoint.transport,
         number: record.endpoint.port,
         state,
-        service: service(record, speaks_memcached),
+        service: Service::of(record).label(),
         version,
         script_lines,
     })
-}
-
-/// The name of the service, as nmap would give it; a question mark where only the port suggests it.
-fn service(record: &Record, speaks_memcached: bool) -> String {
-    let by_port = if record.endpoint.port == MEMCACHE_PORT {
-        "memcache"
-    } else {
-        "unknown"
-    };
-    let looks = record
-        .evidence
-        .dialogue
-        .as_deref()
-        .and_then(|dialogue| dialogue.impression.as_ref());
-    if speaks_memcached {
-        return "memcache".to_owned();
-    }
-    match looks.map(labels::look) {
-        None => by_port.to_owned(),
-        Some(look) => match (look.kind, look.inside_tls) {
-            ("http" | "ssh" | "redis" | "echo", false) => look.kind.to_owned(),
-            ("http" | "ssh" | "redis" | "echo", true) => format!("ssl/{}", look.kind),
-            (_, false) if by_port == "memcache" => "memcache?".to_owned(),
-            (_, false) => by_port.to_owned(),
-            (_, true) => "ssl/unknown".to_owned(),
-        },
-    }
 }
 
 /// What nmap's own `memcached-info` prints, under the same names.
@@ -403,7 +364,7 @@ fn card(hardware: &Hardware) -> String {
 }
 
 /// Whether a name is only another spelling of the address.
-fn same_host(hostname: &str, address: &str) -> bool {
+pub(crate) fn same_host(hostname: &str, address: &str) -> bool {
     match (hostname.parse::<IpAddr>(), address.parse::<IpAddr>()) {
         (Ok(left), Ok(right)) => model::canonical_ip(left) == right,
         _ => hostname == address,
