@@ -13,11 +13,13 @@ mod doctor;
 mod escape;
 mod fix;
 mod flaws;
+mod grepable;
 mod json;
 mod labels;
 mod layout;
 mod ndjson;
 mod nmap;
+mod nmap_hosts;
 mod nmap_port;
 mod pcapng;
 mod rules;
@@ -25,6 +27,7 @@ mod text;
 pub mod tool;
 mod values;
 mod words;
+mod xml;
 
 use std::time::SystemTime;
 
@@ -55,16 +58,22 @@ pub enum Format {
     Nmap,
     /// The frames behind the findings.
     Pcapng,
+    /// The layout of `nmap -oX`.
+    Xml,
+    /// The layout of `nmap -oG`.
+    Grepable,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 5] = [
+    pub const ALL: [Format; 7] = [
         Format::Text,
         Format::Ndjson,
         Format::Json,
         Format::Nmap,
         Format::Pcapng,
+        Format::Xml,
+        Format::Grepable,
     ];
 
     /// The format of a word, if it is one.
@@ -82,6 +91,8 @@ impl Format {
             Format::Json => "json",
             Format::Nmap => "nmap",
             Format::Pcapng => "pcapng",
+            Format::Xml => "xml",
+            Format::Grepable => "grepable",
         }
     }
 }
@@ -170,6 +181,8 @@ pub fn writer(format: Format, options: &TextOptions) -> Box<dyn Report> {
         Format::Json => Box::new(json::JsonReport::default()),
         Format::Nmap => Box::new(nmap::NmapReport::new(options)),
         Format::Pcapng => Box::new(pcapng::PcapngReport::default()),
+        Format::Xml => Box::new(xml::XmlReport::new(options)),
+        Format::Grepable => Box::new(grepable::GrepableReport::new(options)),
     }
 }
 
@@ -187,6 +200,6 @@ mod tests {
         for format in Format::ALL {
             assert_eq!(Format::parse(format.as_str()), Some(format));
         }
-        assert_eq!(Format::parse("xml"), None);
+        assert_eq!(Format::parse("yaml"), None);
     }
 }

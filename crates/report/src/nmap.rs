@@ -87,8 +87,7 @@ impl NmapReport {
 
 impl Report for NmapReport {
     fn run(&mut self, run: &RunRecord, out: &mut Vec<u8>) {
-        let ports = u64::try_from(run.ports.len()).unwrap_or(u64::MAX).max(1);
-        self.planned_addresses = run.pairs.div_ceil(ports);
+        self.planned_addresses = planned_addresses(run);
         let header = format!(
             "# memsweep {} scan initiated {} as: {}",
             run.tool_version,
@@ -138,28 +137,48 @@ impl Report for NmapReport {
             );
             line(words, out);
         }
-        // Every endpoint was recorded: the addresses are counted exactly, not derived.
-        let all_recorded = self.endpoints_recorded >= summary.verdicts.total();
-        let addresses = if all_recorded || self.planned_addresses < self.addresses_seen {
-            self.addresses_seen
-        } else {
-            self.planned_addresses
-        };
+        let addresses = addresses(
+            self.endpoints_recorded >= summary.verdicts.total(),
+            self.planned_addresses,
+            self.addresses_seen,
+        );
         let footer = format!(
-            "# memsweep done at {} -- {} {} ({} {} up) scanned in {:.2} seconds",
+            "# memsweep done at {} -- {}",
             asctime(summary.timestamp),
-            addresses,
-            if addresses == 1 {
-                "IP address"
-            } else {
-                "IP addresses"
-            },
-            self.hosts_up,
-            if self.hosts_up == 1 { "host" } else { "hosts" },
-            summary.duration.as_secs_f64(),
+            scanned(addresses, self.hosts_up, summary.duration)
         );
         line(&footer, out);
     }
+}
+
+/// How many addresses a run had: if every endpoint was recorded they are counted exactly, not
+/// derived.
+pub(crate) fn addresses(all_recorded: bool, planned: u64, seen: u64) -> u64 {
+    if all_recorded || planned < seen {
+        seen
+    } else {
+        planned
+    }
+}
+
+/// Addresses in the plan, as far as a count of pairs tells.
+pub(crate) fn planned_addresses(run: &RunRecord) -> u64 {
+    let ports = u64::try_from(run.ports.len()).unwrap_or(u64::MAX).max(1);
+    run.pairs.div_ceil(ports)
+}
+
+/// nmap's closing words.
+pub(crate) fn scanned(addresses: u64, hosts_up: u64, duration: Duration) -> String {
+    let address_word = if addresses == 1 {
+        "IP address"
+    } else {
+        "IP addresses"
+    };
+    let host_word = if hosts_up == 1 { "host" } else { "hosts" };
+    format!(
+        "{addresses} {address_word} ({hosts_up} {host_word} up) scanned in {:.2} seconds",
+        duration.as_secs_f64()
+    )
 }
 
 /// The command that asks the same again.

@@ -439,6 +439,21 @@ pub(crate) fn closed() -> Record {
     )
 }
 
+/// The first server of [`two_servers`] after its UDP port was switched off.
+pub(crate) fn closed_udp() -> Record {
+    Record {
+        hardware: exposed_udp(10, 151).hardware,
+        ..judged(
+            "192.168.2.10",
+            Transport::Udp,
+            Evidence::without_dialogue(Contact::Silent, 4, None),
+            Verdict::Closed,
+            Text::new("its own settings say so", "サーバ自身の設定による"),
+            Vec::new(),
+        )
+    }
+}
+
 pub(crate) fn filtered() -> Record {
     let icmp = IcmpError {
         from: "192.168.2.1".parse().ok(),
@@ -540,55 +555,66 @@ pub(crate) fn ipv6() -> Record {
 
 /// Every string that the server chooses is hostile, and some are huge.
 pub(crate) fn hostile() -> Record {
+    let mut record = saying("192.168.2.13", HOSTILE);
+    if let Some(dialogue) = &mut record.evidence.dialogue {
+        dialogue.version = Answer::Given(format!("{HOSTILE}{}", "9".repeat(100_000)));
+        if let Answer::Truncated(settings) = &mut dialogue.settings {
+            settings.push("auth_enabled_ascii", "x".repeat(100_000));
+        }
+    }
+    record
+}
+
+/// A server whose every string is this one.
+pub(crate) fn saying(ip: &str, text: &str) -> Record {
     let mut stats = StatsTable::new();
-    stats.push("pid", HOSTILE);
+    stats.push("pid", text);
     stats.push("uptime", "99999999999999999999");
     stats.push("uptime_s", "5");
     stats.push("curr_items", "18446744073709551615");
     stats.push("bytes", "-1");
-    stats.push(HOSTILE, HOSTILE);
+    stats.push(text, text);
     stats.push("rusage_user", "0.009076");
     stats.push("empty", "");
     let mut settings = StatsTable::new();
-    settings.push("inter", HOSTILE);
-    settings.push("auth_enabled_ascii", "x".repeat(100_000));
+    settings.push("inter", text);
     let mut items = StatsTable::new();
-    items.push(format!("items:{HOSTILE}:number"), "3");
+    items.push(format!("items:{text}:number"), "3");
     items.push("items::", "");
-    items.push("items:1:number", HOSTILE);
+    items.push("items:1:number", text);
     let dialogue = Dialogue {
         protocol: Protocol::Ascii,
         executed: vec![Question::Stats],
-        version: Answer::Given(format!("{HOSTILE}{}", "9".repeat(100_000))),
+        version: Answer::Given(text.to_owned()),
         auth: Auth::None,
         stats: Answer::Given(stats),
         settings: Answer::Truncated(settings),
         items: Answer::Given(items),
-        connections: Answer::Refused(HOSTILE.to_owned()),
+        connections: Answer::Refused(text.to_owned()),
         anomalies: vec![
             Anomaly::NotANumber {
-                name: HOSTILE.to_owned(),
+                name: text.to_owned(),
             },
             Anomaly::OverlongLine,
-            Anomaly::Other(HOSTILE.to_owned()),
+            Anomaly::Other(text.to_owned()),
         ],
         impression: Some(Impression::InsideTls(Box::new(Impression::Text(
-            HOSTILE.to_owned(),
+            text.to_owned(),
         )))),
         ..Dialogue::default()
     };
     let finding = Finding {
-        evidence: vec![Text::same(format!("it said {HOSTILE}"))],
+        evidence: vec![Text::same(format!("it said {text}"))],
         ..open_finding()
     };
     Record {
-        hostname: Some(Arc::from(HOSTILE)),
+        hostname: Some(Arc::from(text)),
         ..judged(
-            "192.168.2.13",
+            ip,
             Transport::Tcp,
             answered(dialogue),
             Verdict::Exposed,
-            Text::same(format!("said {HOSTILE}")),
+            Text::same(format!("said {text}")),
             vec![finding],
         )
     }

@@ -1,12 +1,15 @@
 //! The writers as their callers use them: whole runs in, whole documents out.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod consumers;
 mod fixture;
 mod golden;
+mod grepable;
 mod laws;
 mod nmap;
 mod rules;
 mod tool;
+mod xml;
 
 use fixture::Run;
 use model::Language;
