@@ -8,6 +8,7 @@
 //! What a server says is data in every format: see [`escape_for_terminal`].
 
 mod audit;
+mod csv;
 mod diff;
 mod doctor;
 mod escape;
@@ -23,11 +24,13 @@ mod nmap_hosts;
 mod nmap_port;
 mod pcapng;
 mod rules;
+mod shadowserver;
 mod text;
 pub mod tool;
 mod values;
 mod words;
 mod xml;
+mod zgrab2;
 
 use std::time::SystemTime;
 
@@ -62,11 +65,17 @@ pub enum Format {
     Xml,
     /// The layout of `nmap -oG`.
     Grepable,
+    /// A table for spreadsheets and databases, one row an endpoint.
+    Csv,
+    /// The columns of Shadowserver's report `scan_memcached`.
+    Shadowserver,
+    /// One JSON object a line, in the shape of zgrab2's.
+    Zgrab2,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 7] = [
+    pub const ALL: [Format; 10] = [
         Format::Text,
         Format::Ndjson,
         Format::Json,
@@ -74,6 +83,9 @@ impl Format {
         Format::Pcapng,
         Format::Xml,
         Format::Grepable,
+        Format::Csv,
+        Format::Shadowserver,
+        Format::Zgrab2,
     ];
 
     /// The format of a word, if it is one.
@@ -93,6 +105,9 @@ impl Format {
             Format::Pcapng => "pcapng",
             Format::Xml => "xml",
             Format::Grepable => "grepable",
+            Format::Csv => "csv",
+            Format::Shadowserver => "shadowserver",
+            Format::Zgrab2 => "zgrab2",
         }
     }
 }
@@ -183,6 +198,9 @@ pub fn writer(format: Format, options: &TextOptions) -> Box<dyn Report> {
         Format::Pcapng => Box::new(pcapng::PcapngReport::default()),
         Format::Xml => Box::new(xml::XmlReport::new(options)),
         Format::Grepable => Box::new(grepable::GrepableReport::new(options)),
+        Format::Csv => Box::new(csv::CsvReport::default()),
+        Format::Shadowserver => Box::new(shadowserver::ShadowserverReport::default()),
+        Format::Zgrab2 => Box::new(zgrab2::Zgrab2Report),
     }
 }
 

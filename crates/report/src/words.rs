@@ -117,6 +117,11 @@ pub(crate) fn moment(time: SystemTime) -> String {
     timestamp(time).strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
+/// A moment in UTC, formatted.
+pub(crate) fn utc(time: SystemTime, format: &str) -> String {
+    timestamp(time).strftime(format).to_string()
+}
+
 /// The date and time of C's `asctime`, which nmap uses, in UTC: `Sun Nov 22 19:24:11 2026`.
 pub(crate) fn asctime(time: SystemTime) -> String {
     timestamp(time).strftime("%a %b %e %H:%M:%S %Y").to_string()

@@ -100,6 +100,7 @@ fn no_format_lets_a_server_act_on_a_terminal() {
 /// The control characters that a format itself is made of.
 fn own_separators(format: Format) -> &'static [char] {
     match format {
+        Format::Csv | Format::Shadowserver => &['\n', '\r'],
         Format::Grepable => &['\n', '\t'],
         _ => &['\n'],
     }

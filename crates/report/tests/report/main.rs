@@ -8,6 +8,7 @@ mod grepable;
 mod laws;
 mod nmap;
 mod rules;
+mod tables;
 mod tool;
 mod xml;
 
