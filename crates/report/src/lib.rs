@@ -23,6 +23,7 @@ mod nmap;
 mod nmap_hosts;
 mod nmap_port;
 mod pcapng;
+mod prometheus;
 mod rules;
 mod shadowserver;
 mod text;
@@ -71,11 +72,13 @@ pub enum Format {
     Shadowserver,
     /// One JSON object a line, in the shape of zgrab2's.
     Zgrab2,
+    /// Prometheus' text format.
+    Prometheus,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 10] = [
+    pub const ALL: [Format; 11] = [
         Format::Text,
         Format::Ndjson,
         Format::Json,
@@ -86,6 +89,7 @@ impl Format {
         Format::Csv,
         Format::Shadowserver,
         Format::Zgrab2,
+        Format::Prometheus,
     ];
 
     /// The format of a word, if it is one.
@@ -108,6 +112,7 @@ impl Format {
             Format::Csv => "csv",
             Format::Shadowserver => "shadowserver",
             Format::Zgrab2 => "zgrab2",
+            Format::Prometheus => "prometheus",
         }
     }
 }
@@ -201,6 +206,7 @@ pub fn writer(format: Format, options: &TextOptions) -> Box<dyn Report> {
         Format::Csv => Box::new(csv::CsvReport::default()),
         Format::Shadowserver => Box::new(shadowserver::ShadowserverReport::default()),
         Format::Zgrab2 => Box::new(zgrab2::Zgrab2Report),
+        Format::Prometheus => Box::new(prometheus::PrometheusReport::default()),
     }
 }
 

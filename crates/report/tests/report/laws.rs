@@ -111,7 +111,13 @@ fn order_of_arrival_changes_no_format_that_sorts() {
     let forward = fixture::everything();
     let mut backward = fixture::everything();
     backward.records.reverse();
-    for format in [Format::Text, Format::Nmap, Format::Xml, Format::Grepable] {
+    for format in [
+        Format::Text,
+        Format::Nmap,
+        Format::Xml,
+        Format::Grepable,
+        Format::Prometheus,
+    ] {
         let options = options(Style::Scan, English, 100);
         assert_eq!(
             render(format, &options, &forward),

@@ -7,6 +7,7 @@ mod golden;
 mod grepable;
 mod laws;
 mod nmap;
+mod prometheus;
 mod rules;
 mod tables;
 mod tool;
