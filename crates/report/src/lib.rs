@@ -18,6 +18,7 @@ mod grepable;
 mod json;
 mod labels;
 mod layout;
+pub mod nagios;
 mod ndjson;
 mod nmap;
 mod nmap_hosts;
@@ -74,11 +75,13 @@ pub enum Format {
     Zgrab2,
     /// Prometheus' text format.
     Prometheus,
+    /// The output of a monitoring plugin.
+    Nagios,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 11] = [
+    pub const ALL: [Format; 12] = [
         Format::Text,
         Format::Ndjson,
         Format::Json,
@@ -90,6 +93,7 @@ impl Format {
         Format::Shadowserver,
         Format::Zgrab2,
         Format::Prometheus,
+        Format::Nagios,
     ];
 
     /// The format of a word, if it is one.
@@ -113,6 +117,7 @@ impl Format {
             Format::Shadowserver => "shadowserver",
             Format::Zgrab2 => "zgrab2",
             Format::Prometheus => "prometheus",
+            Format::Nagios => "nagios",
         }
     }
 }
@@ -207,6 +212,7 @@ pub fn writer(format: Format, options: &TextOptions) -> Box<dyn Report> {
         Format::Shadowserver => Box::new(shadowserver::ShadowserverReport::default()),
         Format::Zgrab2 => Box::new(zgrab2::Zgrab2Report),
         Format::Prometheus => Box::new(prometheus::PrometheusReport::default()),
+        Format::Nagios => Box::new(nagios::NagiosReport::default()),
     }
 }
 

@@ -6,6 +6,7 @@ mod fixture;
 mod golden;
 mod grepable;
 mod laws;
+mod nagios;
 mod nmap;
 mod prometheus;
 mod rules;
