@@ -12,7 +12,11 @@ use anyhow::{Context, Result};
 use crate::ground::{self, Ground};
 
 /// From PyPI, each with what it is for.
-const PYTHON: [(&str, &str); 10] = [
+const PYTHON: [(&str, &str); 11] = [
+    (
+        "ansible-core==2.19.14",
+        "reads our inventories; PyYAML comes with it",
+    ),
     ("check-jsonschema==0.39.0", "JSON against its schemas"),
     (
         "maxminddb==3.2.0",

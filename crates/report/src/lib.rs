@@ -7,6 +7,7 @@
 //!
 //! What a server says is data in every format: see [`escape_for_terminal`].
 
+mod ansible;
 mod audit;
 mod csv;
 mod diff;
@@ -77,11 +78,13 @@ pub enum Format {
     Prometheus,
     /// The output of a monitoring plugin.
     Nagios,
+    /// An Ansible inventory of the hosts that have something to mend.
+    Ansible,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 12] = [
+    pub const ALL: [Format; 13] = [
         Format::Text,
         Format::Ndjson,
         Format::Json,
@@ -94,6 +97,7 @@ impl Format {
         Format::Zgrab2,
         Format::Prometheus,
         Format::Nagios,
+        Format::Ansible,
     ];
 
     /// The format of a word, if it is one.
@@ -118,6 +122,7 @@ impl Format {
             Format::Zgrab2 => "zgrab2",
             Format::Prometheus => "prometheus",
             Format::Nagios => "nagios",
+            Format::Ansible => "ansible",
         }
     }
 }
@@ -213,6 +218,7 @@ pub fn writer(format: Format, options: &TextOptions) -> Box<dyn Report> {
         Format::Zgrab2 => Box::new(zgrab2::Zgrab2Report),
         Format::Prometheus => Box::new(prometheus::PrometheusReport::default()),
         Format::Nagios => Box::new(nagios::NagiosReport::default()),
+        Format::Ansible => Box::new(ansible::AnsibleReport::default()),
     }
 }
 

@@ -117,6 +117,7 @@ fn order_of_arrival_changes_no_format_that_sorts() {
         Format::Xml,
         Format::Grepable,
         Format::Prometheus,
+        Format::Ansible,
     ] {
         let options = options(Style::Scan, English, 100);
         assert_eq!(

@@ -1,6 +1,7 @@
 //! The writers as their callers use them: whole runs in, whole documents out.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod ansible;
 mod consumers;
 mod fixture;
 mod golden;
