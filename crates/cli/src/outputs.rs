@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use engine::Event;
 use model::{CapturedFrame, Record, Summary, VerifiedFinding};
-use report::{Checkpoint, Format, Report, TextOptions};
+use report::{Format, Report, TextOptions};
 
 use crate::exit::Failure;
 use crate::terminal;
@@ -129,30 +129,7 @@ impl Outputs {
     /// Writes what an event amounts to, and says at once what cannot be written. False once no
     /// output is left.
     pub(crate) fn tell(&mut self, event: &Event) -> bool {
-        self.write(&mut |report, buffer| match event {
-            Event::Run(run) => report.run(run, buffer),
-            Event::Record(record) => report.record(record, buffer),
-            Event::Checkpoint {
-                run,
-                timestamp,
-                counter,
-                pending,
-                verdicts,
-                alarms,
-            } => {
-                let checkpoint = Checkpoint {
-                    run,
-                    timestamp: *timestamp,
-                    counter: *counter,
-                    pending,
-                    verdicts,
-                    alarms: *alarms,
-                };
-                report.checkpoint(&checkpoint, buffer);
-            }
-            Event::Summary(summary) => report.summary(summary, buffer),
-            Event::Progress { .. } => {}
-        })
+        self.write(&mut |report, buffer| event.write(report, buffer))
     }
 
     /// Writes what became of an earlier run's findings; the summary comes next.

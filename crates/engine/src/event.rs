@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use model::{Pending, Record, RunRecord, Summary, VerdictCounts};
+use report::{Checkpoint, Report};
 use sockets::Progress;
 
 /// Something that happened.
@@ -39,6 +40,36 @@ pub enum Event {
     },
     /// The run is over; comes last.
     Summary(Box<Summary>),
+}
+
+impl Event {
+    /// What a report says of it; nothing of progress, which is for terminals.
+    pub fn write(&self, report: &mut dyn Report, out: &mut Vec<u8>) {
+        match self {
+            Event::Run(run) => report.run(run, out),
+            Event::Record(record) => report.record(record, out),
+            Event::Checkpoint {
+                run,
+                timestamp,
+                counter,
+                pending,
+                verdicts,
+                alarms,
+            } => {
+                let checkpoint = Checkpoint {
+                    run,
+                    timestamp: *timestamp,
+                    counter: *counter,
+                    pending,
+                    verdicts,
+                    alarms: *alarms,
+                };
+                report.checkpoint(&checkpoint, out);
+            }
+            Event::Summary(summary) => report.summary(summary, out),
+            Event::Progress { .. } => {}
+        }
+    }
 }
 
 /// What decides the exit code.

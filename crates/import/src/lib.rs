@@ -20,7 +20,7 @@ use model::{Pending, Transport, Verdict, VerdictCounts};
 
 pub use error::ImportError;
 pub use ndjson::{ENDPOINTS_MAX, LINE_BYTES_MAX, NdjsonReader, read_ndjson};
-pub use own::{Line, Progress, RuleCode, read_endpoint, read_line, read_run, read_summary};
+pub use own::{Line, Progress, RuleCode, grade_of_summary, read_endpoint, read_line, read_run, read_summary};
 
 /// What a file says about a run.
 #[derive(Clone, Debug, PartialEq, Eq)]

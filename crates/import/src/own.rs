@@ -143,6 +143,13 @@ fn expect_kind(fields: Fields<'_>, expected: Kind, word: &'static str) -> Result
     }
 }
 
+/// The grade that a `summary` record gives; `None` if it gives none.
+pub fn grade_of_summary(line: impl AsRef<[u8]>) -> Option<String> {
+    with_fields(line.as_ref(), |fields| fields.optional_text("grade"))
+        .ok()
+        .flatten()
+}
+
 fn with_fields<T>(
     line: &[u8],
     read: impl FnOnce(Fields<'_>) -> Result<T, ImportError>,

@@ -1,0 +1,306 @@
+//! The inventory: every run is kept, and can be asked about, compared and told again.
+//!
+//! The log of a run is written first, while the run goes on ([`Recording`]). The index over the logs
+//! is made from them afterwards, so there is one way into it, for a run that has just ended, for
+//! one whose process was killed, for an import, and for an index that has to be made anew:
+//! [`Inventory::catch_up`] and [`Inventory::rebuild`].
+
+mod coverage;
+mod difference;
+mod imported;
+mod recording;
+mod told;
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use inventory::{Facet, Observation, OWN_SOURCE, Query, StoredRun};
+use model::{Endpoint, Record};
+use store::{FacetCounts, LogFolder, Store, StoreError, View};
+
+pub use difference::Side;
+pub use imported::{FileTally, Reconciled, Standing};
+pub use recording::Recording;
+
+use crate::Event;
+use told::{LineIterator, Lines, Told, rule_code};
+
+/// Why the inventory could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// The store refuses.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A log or a file is not what it should be.
+    #[error("{0}")]
+    Read(#[from] import::ImportError),
+    /// A file cannot be read.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A file that is not what it should be.
+    #[error("{}: {source}", path.display())]
+    Content {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong in it.
+        source: import::ImportError,
+    },
+    /// There is no such run, or its log is gone.
+    #[error("{0}")]
+    NoRun(String),
+}
+
+/// An observation that a search found, with its record.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The record.
+    pub record: Record,
+    /// When its source saw the endpoint first.
+    pub first_seen: SystemTime,
+}
+
+/// What is known of earlier runs.
+pub struct Inventory {
+    store: Box<dyn Store>,
+    logs: LogFolder,
+}
+
+/// What catching up came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CaughtUp {
+    /// Runs that were taken in.
+    pub runs: Vec<String>,
+    /// What could not be taken in, and why; a line each.
+    pub failures: Vec<String>,
+}
+
+impl Inventory {
+    /// An inventory over a store and the folder of its logs.
+    pub fn new(store: Box<dyn Store>, logs: LogFolder) -> Inventory {
+        Inventory { store, logs }
+    }
+
+    /// Takes in every log that the index does not know as it is now and that nobody writes.
+    pub fn catch_up(&mut self) -> Result<CaughtUp, KeepError> {
+        let mut caught = CaughtUp::default();
+        let known = self.store.runs(None)?;
+        for log in self.logs.list()? {
+            let mark = mark(&log.name, log.bytes);
+            let is_known = known
+                .iter()
+                .any(|run| *run.run == *log.run && run.log.as_deref() == Some(mark.as_str()));
+            if is_known || log.is_alive {
+                continue;
+            }
+            match self.take_in(&log.run) {
+                Ok(true) => caught.runs.push(log.run),
+                Ok(false) => {}
+                Err(error) => caught.failures.push(format!("{}: {error}", log.run)),
+            }
+        }
+        Ok(caught)
+    }
+
+    /// Takes in one run from its log; false if the log holds nothing yet.
+    pub fn take_in(&mut self, run: &str) -> Result<bool, KeepError> {
+        let log = self.logs.entry(run)?;
+        let lines = LogLines {
+            logs: &self.logs,
+            run,
+        };
+        let Some(told) = Told::read(&lines)? else {
+            return Ok(false);
+        };
+        let stored = told.stored(Some(mark(&log.name, log.bytes)));
+        let covered = told.covered();
+        self.ingest(&told, &lines, &stored, &|endpoint| covered.holds(endpoint))?;
+        Ok(true)
+    }
+
+    /// Makes the index anew out of all logs, in the order of time.
+    pub fn rebuild(&mut self) -> Result<CaughtUp, KeepError> {
+        let mut caught = CaughtUp::default();
+        for log in self.logs.list()? {
+            if log.is_alive {
+                continue;
+            }
+            match self.take_in(&log.run) {
+                Ok(true) => caught.runs.push(log.run),
+                Ok(false) => {}
+                Err(error) => caught.failures.push(format!("{}: {error}", log.run)),
+            }
+        }
+        Ok(caught)
+    }
+
+    fn ingest(
+        &mut self,
+        told: &Told,
+        lines: &dyn Lines,
+        stored: &StoredRun,
+        covers: &dyn Fn(&Endpoint) -> bool,
+    ) -> Result<(), KeepError> {
+        let run = std::sync::Arc::clone(&stored.run);
+        let source = std::sync::Arc::clone(&stored.source);
+        let mut observations = told.records(lines)?.map(|record| {
+            let (record, line) = record.map_err(Box::new)?;
+            let mut seen = Observation::of(&record);
+            // A continuation writes its own id; what it saw belongs to the run that it continues.
+            seen.run = std::sync::Arc::clone(&run);
+            if record.source.is_none() {
+                seen.source = std::sync::Arc::clone(&source);
+            }
+            Ok((seen, line))
+        });
+        self.store.ingest(stored, &mut observations, covers)?;
+        Ok(())
+    }
+
+    /// Tells of every observation that is as the query says.
+    pub fn find(
+        &mut self,
+        query: &Query,
+        view: View<'_>,
+        limit: Option<u64>,
+        each: &mut dyn FnMut(Found) -> ControlFlow<()>,
+    ) -> Result<(), KeepError> {
+        let mut failure = None;
+        self.store.find(query, view, limit, &mut |found| {
+            match import::read_endpoint(&found.document, &rule_code) {
+                Ok(record) => each(Found {
+                    record,
+                    first_seen: found.first_seen,
+                }),
+                Err(error) => {
+                    failure = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        failure.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// How often each value of each facet occurs.
+    pub fn facets(
+        &mut self,
+        query: &Query,
+        view: View<'_>,
+        facets: &[Facet],
+    ) -> Result<Vec<FacetCounts>, KeepError> {
+        Ok(self.store.facets(query, view, facets)?)
+    }
+
+    /// Runs, the latest first.
+    pub fn runs(&mut self, limit: Option<u64>) -> Result<Vec<StoredRun>, KeepError> {
+        Ok(self.store.runs(limit)?)
+    }
+
+    /// The run with this id, or the only one whose id begins so.
+    pub fn run(&mut self, prefix: &str) -> Result<StoredRun, KeepError> {
+        Ok(self.store.run(prefix)?)
+    }
+
+    /// The last run of this program's own that is not an import.
+    pub fn last_run(&mut self) -> Result<StoredRun, KeepError> {
+        let runs = self.store.runs(None)?;
+        let own = runs.into_iter().find(|run| *run.source == *OWN_SOURCE);
+        own.ok_or_else(|| KeepError::NoRun("there is no run yet; `memsweep scan` makes one".into()))
+    }
+
+    /// Tells a run again as it was told when it was made.
+    pub fn replay(&self, run: &str, listener: &mut dyn FnMut(Event)) -> Result<(), KeepError> {
+        let lines = LogLines {
+            logs: &self.logs,
+            run,
+        };
+        replay(&lines, run, listener)
+    }
+
+    /// Endpoints that are there as a source saw it last.
+    pub fn endpoints_of_source(&mut self, source: &str) -> Result<Vec<Endpoint>, KeepError> {
+        Ok(self.store.endpoints_of_source(source)?)
+    }
+
+    /// Removes runs that began before a time, with their logs; what is known now stays.
+    pub fn prune(&mut self, before: SystemTime) -> Result<Vec<StoredRun>, KeepError> {
+        let pruned = self.store.prune(before)?;
+        for run in &pruned {
+            self.logs.remove(&run.run)?;
+        }
+        Ok(pruned)
+    }
+
+    /// The folder of logs.
+    pub fn logs(&self) -> &LogFolder {
+        &self.logs
+    }
+}
+
+/// Tells the run of a file again, as one of the inventory's.
+pub fn replay_file(path: &Path, listener: &mut dyn FnMut(Event)) -> Result<(), KeepError> {
+    let file = FileLines(path);
+    replay(&file, &path.display().to_string(), listener).map_err(|error| match error {
+        KeepError::Read(source) => KeepError::Content {
+            path: path.to_owned(),
+            source,
+        },
+        other => other,
+    })
+}
+
+fn replay(
+    lines: &dyn Lines,
+    name: &str,
+    listener: &mut dyn FnMut(Event),
+) -> Result<(), KeepError> {
+    let told = Told::read(lines)?
+        .ok_or_else(|| KeepError::NoRun(format!("{name}: it holds no run of memsweep")))?;
+    let mut run = told.last.clone();
+    run.run = told.first.run.clone();
+    run.timestamp = told.first.timestamp;
+    run.counter = told.first.counter;
+    run.resumed_from = told.first.resumed_from.clone();
+    listener(Event::Run(Box::new(run)));
+    for record in told.records(lines)? {
+        listener(Event::Record(Box::new(record?.0)));
+    }
+    let mut summary = told.summary_or_what_is_known();
+    summary.run = told.first.run.clone();
+    listener(Event::Summary(Box::new(summary)));
+    Ok(())
+}
+
+/// The lines of a run's log.
+struct LogLines<'a> {
+    logs: &'a LogFolder,
+    run: &'a str,
+}
+
+impl Lines for LogLines<'_> {
+    fn lines(&self) -> Result<LineIterator<'_>, KeepError> {
+        let lines = self.logs.lines(self.run)?;
+        Ok(Box::new(lines.map(|line| line.map_err(KeepError::from))))
+    }
+}
+
+/// The lines of a user's NDJSON file.
+struct FileLines<'a>(&'a Path);
+
+impl Lines for FileLines<'_> {
+    fn lines(&self) -> Result<LineIterator<'_>, KeepError> {
+        let lines = store::file_lines(self.0)?;
+        Ok(Box::new(lines.map(|line| line.map_err(KeepError::from))))
+    }
+}
+
+/// How a run's log is known in the index: by name and size, so that one which was continued is seen
+/// to be another.
+fn mark(name: &str, bytes: u64) -> String {
+    format!("{name} {bytes}")
+}
