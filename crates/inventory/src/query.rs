@@ -9,6 +9,8 @@ mod value;
 mod words;
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;
 
 use std::time::SystemTime;
