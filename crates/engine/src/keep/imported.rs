@@ -1,0 +1,373 @@
+//! What other tools saw: judged by the same rules, kept as a run of its own, and held against what
+//! was seen from here.
+
+use std::io::Read;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use import::{Foreign, ImportError, Importer, Kind, Networks, RECOGNISE_BYTES, Tally, recognise};
+use inventory::OWN_SOURCE;
+use model::{
+    Endpoint, Evidence, Record, RunRecord, Severity, Summary, Transport, Vantage, Verdict,
+    VerdictCounts,
+};
+
+use super::{FileLines, Inventory, KeepError, Recording};
+use crate::Event;
+use crate::accept::weigh;
+
+/// Read at once.
+const PIECE_BYTES: usize = 1 << 18;
+/// Endpoints that are named where others saw them differently; the rest are counted.
+const NAMED_MAX: usize = 100;
+
+/// A file that is to be taken in.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// The id of the run that it becomes.
+    pub run: Arc<str>,
+    /// What it is called in messages and in the list of runs.
+    pub name: String,
+    /// The version of this program.
+    pub tool_version: String,
+    /// The present.
+    pub now: SystemTime,
+}
+
+/// What became of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileTally {
+    /// The run that it became.
+    pub run: Arc<str>,
+    /// Who saw it.
+    pub source: String,
+    /// Observations that are kept.
+    pub kept: u64,
+    /// Records about something else, or about no endpoint.
+    pub passed_over: u64,
+    /// Whether the file ends in the middle of a record.
+    pub is_torn: bool,
+    /// Verdicts, by the rules that our own observations are judged by.
+    pub verdicts: VerdictCounts,
+    /// Whether this very run was there already, and was left as it was.
+    pub was_known: bool,
+    /// What was seen from here, beside what they saw.
+    pub reconciled: Reconciled,
+}
+
+/// How what others saw stands to what was seen from here.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reconciled {
+    /// Endpoints that others saw open and that are as open from here.
+    pub same: u64,
+    /// Those that are not open from here, or are gone.
+    pub differs: u64,
+    /// Those that were never asked from here.
+    pub never_asked: u64,
+    /// Some of those that differ or were never asked, in order.
+    pub named: Vec<Standing>,
+}
+
+/// One endpoint, as others saw it and as it was seen from here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// Which endpoint.
+    pub endpoint: Endpoint,
+    /// What it was for them.
+    pub theirs: Verdict,
+    /// When.
+    pub theirs_seen: SystemTime,
+    /// What it was from here, and when; the verdict is `None` if it was gone. `None` if it was never
+    /// asked.
+    pub ours: Option<(Option<Verdict>, SystemTime)>,
+}
+
+/// A file while it is written into its log.
+struct Writing<'a> {
+    recording: Recording,
+    file: &'a File,
+    networks: Option<&'a Networks>,
+    verdicts: VerdictCounts,
+}
+
+impl Inventory {
+    /// Takes in a file; if it cannot be read to its end, nothing of it is kept.
+    pub fn import(
+        &mut self,
+        file: &File,
+        path: Option<&Path>,
+        reader: &mut dyn Read,
+        networks: Option<&Networks>,
+    ) -> Result<FileTally, KeepError> {
+        let content = |source: ImportError| KeepError::Content {
+            path: PathBuf::from(&file.name),
+            source,
+        };
+        let mut begin = Vec::new();
+        let mut reader = reader.take(u64::MAX);
+        reader
+            .by_ref()
+            .take(RECOGNISE_BYTES as u64)
+            .read_to_end(&mut begin)
+            .map_err(|error| unreadable(file, error))?;
+        let recognised = recognise(&begin).map_err(content)?;
+        let Some(importer) = Importer::new(recognised) else {
+            let path = path.ok_or_else(|| {
+                KeepError::NoRun(
+                    "-: memsweep's own NDJSON is read twice; give it as a file".to_owned(),
+                )
+            })?;
+            return self.import_own(file, path);
+        };
+        let mut writing = Writing {
+            recording: Recording::begin(&self.logs, &file.run),
+            file,
+            networks,
+            verdicts: VerdictCounts::default(),
+        };
+        writing.begin(recognised.kind);
+        let tally = read_all(importer, &begin, &mut reader, &mut writing, file);
+        let verdicts = writing.verdicts;
+        let tally = match tally {
+            Ok(tally) => tally,
+            Err(error) => {
+                drop(writing);
+                self.logs.remove(&file.run)?;
+                return Err(error);
+            }
+        };
+        writing.end();
+        if let Some(failure) = writing.recording.take_failure() {
+            drop(writing);
+            // What is half written must not be taken in later.
+            self.logs.remove(&file.run)?;
+            return Err(KeepError::NoRun(failure));
+        }
+        writing.recording.finish()?;
+        self.take_in(&file.run)?;
+        Ok(FileTally {
+            run: Arc::clone(&file.run),
+            source: recognised.kind.source().to_owned(),
+            kept: tally.kept,
+            passed_over: tally.passed_over,
+            is_torn: tally.is_torn,
+            verdicts,
+            was_known: false,
+            reconciled: self.reconcile(&file.run)?,
+        })
+    }
+
+    /// A run of our own from elsewhere, such as another machine: its lines are its log.
+    fn import_own(&mut self, file: &File, path: &Path) -> Result<FileTally, KeepError> {
+        let lines = FileLines(path);
+        let told = super::told::Told::read(&lines)?.ok_or_else(|| {
+            KeepError::NoRun(format!("{}: it holds no run of memsweep", file.name))
+        })?;
+        let run = Arc::clone(&told.first.run);
+        let stored = told.stored(None);
+        let mut tally = FileTally {
+            run: Arc::clone(&run),
+            source: stored.source.to_string(),
+            kept: stored.observations,
+            passed_over: 0,
+            is_torn: false,
+            verdicts: stored.verdicts,
+            was_known: true,
+            reconciled: Reconciled::default(),
+        };
+        if self.logs.entry(&run).is_ok() {
+            return Ok(tally);
+        }
+        // Every record is read before anything is written.
+        for record in told.records(&lines)? {
+            record?;
+        }
+        let mut log = self.logs.begin(&run)?;
+        let copied = super::told::Lines::lines(&lines).and_then(|lines| {
+            for line in lines {
+                let mut line = line?;
+                line.push(b'\n');
+                log.append(&line)?;
+            }
+            Ok(())
+        });
+        match copied {
+            Ok(()) => log.finish()?,
+            Err(error) => {
+                drop(log);
+                self.logs.remove(&run)?;
+                return Err(error);
+            }
+        }
+        self.take_in(&run)?;
+        tally.was_known = false;
+        Ok(tally)
+    }
+
+    /// Holds what others saw open against what was seen from here last.
+    fn reconcile(&mut self, run: &str) -> Result<Reconciled, KeepError> {
+        let runs = self.store.runs(None)?;
+        let has_own = runs.iter().any(|run| *run.source == *OWN_SOURCE);
+        let mut open: Vec<(Endpoint, Verdict, SystemTime)> = Vec::new();
+        let mut reconciled = Reconciled::default();
+        let query = inventory::Query::All;
+        self.store
+            .find(&query, store::View::Run(run), None, &mut |found| {
+                if matches!(found.verdict, Verdict::Exposed | Verdict::Unfinished) {
+                    if has_own || open.len() < NAMED_MAX {
+                        open.push((found.endpoint, found.verdict, found.last_seen));
+                    } else {
+                        reconciled.never_asked += 1;
+                    }
+                }
+                ControlFlow::Continue(())
+            })?;
+        open.dedup_by(|later, first| later.0 == first.0);
+        for (endpoint, theirs, theirs_seen) in open {
+            let ours = match has_own {
+                true => self.store.current_of(&endpoint, OWN_SOURCE)?,
+                false => None,
+            };
+            let ours = ours.map(|past| (past.verdict, past.seen));
+            match &ours {
+                Some((Some(Verdict::Exposed), _)) => reconciled.same += 1,
+                Some(_) => reconciled.differs += 1,
+                None => reconciled.never_asked += 1,
+            }
+            let is_open_here = matches!(ours, Some((Some(Verdict::Exposed), _)));
+            if !is_open_here && reconciled.named.len() < NAMED_MAX {
+                reconciled.named.push(Standing {
+                    endpoint,
+                    theirs,
+                    theirs_seen,
+                    ours,
+                });
+            }
+        }
+        Ok(reconciled)
+    }
+}
+
+fn unreadable(file: &File, source: std::io::Error) -> KeepError {
+    KeepError::File {
+        path: PathBuf::from(&file.name),
+        source,
+    }
+}
+
+fn read_all(
+    mut importer: Importer,
+    begin: &[u8],
+    reader: &mut dyn Read,
+    writing: &mut Writing<'_>,
+    file: &File,
+) -> Result<Tally, KeepError> {
+    let content = |source: ImportError| KeepError::Content {
+        path: PathBuf::from(&file.name),
+        source,
+    };
+    importer
+        .feed(begin, &mut |foreign| writing.add(foreign))
+        .map_err(content)?;
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let length = match reader.read(&mut piece) {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(unreadable(file, error)),
+        };
+        importer
+            .feed(&piece[..length], &mut |foreign| writing.add(foreign))
+            .map_err(content)?;
+    }
+    importer
+        .finish(&mut |foreign| writing.add(foreign))
+        .map_err(content)
+}
+
+impl Writing<'_> {
+    fn begin(&mut self, kind: Kind) {
+        let run = RunRecord {
+            run: Arc::clone(&self.file.run),
+            command: "import".to_owned(),
+            source: Some(kind.source().into()),
+            timestamp: self.file.now,
+            tool_version: self.file.tool_version.clone(),
+            targets: vec![self.file.name.clone()],
+            exclusions: Vec::new(),
+            ports: Vec::new(),
+            tcp: true,
+            udp: true,
+            seed: 0,
+            shard: (1, 1),
+            rate_pps: 0,
+            retries: 0,
+            pairs: 0,
+            // Imports of one source are comparable with each other, and with nothing else.
+            fingerprint: inventory::digest(&[("source".to_owned(), kind.source().to_owned())].into()),
+            blocks: Vec::new(),
+            counter: 0,
+            resumed_from: None,
+            vantage: Vantage::default(),
+        };
+        self.recording.tell(&Event::Run(Box::new(run)));
+    }
+
+    fn add(&mut self, foreign: Foreign) {
+        let seen = foreign.seen.unwrap_or(self.file.now);
+        let own: Option<&Evidence> = Some(&foreign.evidence);
+        let (tcp, udp) = match foreign.endpoint.transport {
+            Transport::Udp => (None, own),
+            Transport::Tcp | Transport::Unix => (own, None),
+        };
+        let host = assess::Host {
+            address: &foreign.endpoint.address,
+            port: foreign.endpoint.port,
+            tcp,
+            udp,
+        };
+        let judgement = assess::judge_at(&host, foreign.endpoint.transport, seen);
+        self.verdicts.add(judgement.verdict);
+        let (acceptances, alarm) = weigh(&[], &foreign.endpoint, &judgement, Severity::Low);
+        let mut enrichment = foreign.enrichment;
+        if let (Some(networks), Some(ip)) = (self.networks, foreign.endpoint.address.ip()) {
+            networks.enrich(ip, &mut enrichment);
+        }
+        let record = Record {
+            run: Arc::clone(&self.file.run),
+            timestamp: seen,
+            endpoint: foreign.endpoint,
+            hostname: foreign.hostname,
+            hardware: None,
+            evidence: foreign.evidence,
+            judgement,
+            acceptances,
+            alarm,
+            source: Some(foreign.source.into()),
+            enrichment,
+        };
+        self.recording.tell(&Event::Record(Box::new(record)));
+    }
+
+    fn end(&mut self) {
+        let summary = Summary {
+            run: Arc::clone(&self.file.run),
+            timestamp: self.file.now,
+            verdicts: self.verdicts,
+            packets_sent: 0,
+            packets_received: 0,
+            duration: Duration::ZERO,
+            complete: true,
+            counter: 0,
+            pending: Vec::new(),
+            unasked: 0,
+            notes: Vec::new(),
+            alarms: self.verdicts.of(Verdict::Exposed),
+            rejected_replies: 0,
+        };
+        self.recording.tell(&Event::Summary(Box::new(summary)));
+    }
+}
