@@ -1,6 +1,8 @@
 //! The words for what the model names: verdicts, severities, anomalies, impressions.
 
-use model::{Anomaly, Confidence, Impression, Language, Severity, Text, Verdict};
+use model::{
+    Acceptance, Anomaly, Confidence, Hardware, Impression, Language, Severity, Text, Verdict,
+};
 
 use crate::words::counted;
 
@@ -43,6 +45,34 @@ pub(crate) fn confidence(confidence: Confidence) -> Option<Text> {
             "推定：サーバの申告による",
         )),
         Confidence::Confirmed => None,
+    }
+}
+
+/// A network card: its address, and its vendor where that is known; not yet escaped.
+pub(crate) fn card(hardware: &Hardware) -> String {
+    match &hardware.vendor {
+        Some(vendor) => format!("{} ({vendor})", hardware.address),
+        None => hardware.address.to_string(),
+    }
+}
+
+/// An accepted risk, as its administrator put it.
+pub(crate) fn accepted(acceptance: &Acceptance, language: Language) -> String {
+    let Acceptance {
+        rule,
+        reason,
+        until,
+    } = acceptance;
+    let rule = rule.as_deref();
+    match language {
+        Language::English => {
+            let what = rule.map(|rule| format!("{rule} ")).unwrap_or_default();
+            format!("{what}accepted until {until}: {reason}")
+        }
+        Language::Japanese => {
+            let what = rule.map(|rule| format!("{rule} は")).unwrap_or_default();
+            format!("{what}{until} まで許容：{reason}")
+        }
     }
 }
 

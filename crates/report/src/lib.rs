@@ -7,12 +7,14 @@
 //!
 //! What a server says is data in every format: see [`escape_for_terminal`].
 
+mod advice;
 mod ansible;
 mod audit;
 mod csv;
 mod diff;
 mod doctor;
 mod escape;
+mod facts;
 mod fix;
 mod flaws;
 mod grepable;

@@ -4,10 +4,11 @@ use assess::Scores;
 use model::{Language, Record, RunRecord, Summary, Verdict};
 
 use super::page::{Ink, Page};
-use crate::Style;
+use crate::escape::escape_for_terminal;
 use crate::labels;
 use crate::values;
 use crate::words::{counted, grouped, moment, pick, run_duration};
+use crate::{Style, TextOptions};
 
 /// Targets named in the head.
 const NAMED_TARGETS_MAX: usize = 3;
@@ -16,22 +17,22 @@ const NAMED_PORTS_MAX: usize = 8;
 
 /// Why exposed endpoints are no alarm, counted over the records.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     only_from_here: u64,
     accepted: u64,
     below_threshold: u64,
 }
 
 /// What the records added up to.
-pub(super) struct Found<'a> {
+pub(crate) struct Found<'a> {
     /// Why exposed endpoints are no alarm.
-    pub(super) tally: &'a Tally,
+    pub(crate) tally: &'a Tally,
     /// What the findings of each server add up to.
-    pub(super) scores: &'a Scores,
+    pub(crate) scores: &'a Scores,
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, record: &Record) {
+    pub(crate) fn add(&mut self, record: &Record) {
         if record.alarm || record.judgement.verdict != Verdict::Exposed {
             return;
         }
@@ -85,7 +86,7 @@ pub(super) fn print_head(run: Option<&RunRecord>, page: &mut Page<'_>) {
     let Some(run) = run else { return };
     let mut parts = vec![format!("memsweep {}", run.tool_version)];
     if page.style() != Style::Demo {
-        parts.push(some_of(&run.targets, NAMED_TARGETS_MAX, page));
+        parts.push(some_of(&run.targets, NAMED_TARGETS_MAX, page.language()));
     }
     let transports = match (run.tcp, run.udp) {
         (true, false) => "tcp",
@@ -99,7 +100,7 @@ pub(super) fn print_head(run: Option<&RunRecord>, page: &mut Page<'_>) {
     };
     parts.push(format!(
         "{word} {} {transports}",
-        some_of(&ports, NAMED_PORTS_MAX, page)
+        some_of(&ports, NAMED_PORTS_MAX, page.language())
     ));
     if let Some(source) = &run.vantage.source {
         let interface = run.vantage.interface.as_deref();
@@ -115,6 +116,58 @@ pub(super) fn print_head(run: Option<&RunRecord>, page: &mut Page<'_>) {
     page.items(Ink::Faint, &parts);
 }
 
+/// How a run came out, in sentences.
+pub(crate) struct Sentences {
+    /// What follows from it, and how it stands out.
+    pub(crate) conclusion: (Ink, String),
+    /// The grade of what was found.
+    pub(crate) grade: Option<String>,
+    /// Counts, and what a reader must know of the run.
+    pub(crate) rest: Vec<(Ink, String)>,
+}
+
+impl Sentences {
+    /// The sentences of a command. What a server said is harmless to a terminal in them.
+    pub(crate) fn of(
+        summary: &Summary,
+        run: Option<&RunRecord>,
+        found: &Found<'_>,
+        options: &TextOptions,
+    ) -> Sentences {
+        let language = options.language;
+        let conclusion = match options.style {
+            Style::Verify => verified(summary, found.tally, language),
+            Style::Scan | Style::Check | Style::Demo => scanned(summary, found.tally, language),
+        };
+        let mut rest = vec![(Ink::Plain, counts(summary, language))];
+        if summary.rejected_replies > 0 {
+            let count = grouped(summary.rejected_replies);
+            let words = match language {
+                Language::English => {
+                    format!("{count} answers did not carry our request id and were not believed.")
+                }
+                Language::Japanese => {
+                    format!("要求 ID が一致しない応答 {count} 件は採用していません。")
+                }
+            };
+            rest.push((Ink::Plain, words));
+        }
+        for note in &summary.notes {
+            let note = escape_for_terminal(note.in_language(language));
+            let words = format!("{}{note}", pick(language, "Note: ", "注記："));
+            rest.push((Ink::Plain, words));
+        }
+        if !summary.complete {
+            rest.push((Ink::Caution, incomplete(summary, run, language)));
+        }
+        Sentences {
+            conclusion,
+            grade: graded(summary, found.scores, language),
+            rest,
+        }
+    }
+}
+
 /// The conclusion, the counts behind it, and what a reader must know of the run.
 pub(super) fn print(
     summary: &Summary,
@@ -122,38 +175,15 @@ pub(super) fn print(
     found: &Found<'_>,
     page: &mut Page<'_>,
 ) {
-    let tally = found.tally;
     page.blank();
-    let (ink, conclusion) = match page.style() {
-        Style::Verify => verified(summary, tally, page.language()),
-        Style::Scan | Style::Check | Style::Demo => scanned(summary, tally, page.language()),
-    };
+    let sentences = Sentences::of(summary, run, found, page.options());
+    let (ink, conclusion) = sentences.conclusion;
     page.paragraph(ink, &conclusion);
-    if let Some(grade) = graded(summary, found.scores, page.language()) {
+    if let Some(grade) = sentences.grade {
         page.paragraph(Ink::Plain, &grade);
     }
-    let counts = counts(summary, page.language());
-    page.paragraph(Ink::Plain, &counts);
-    if summary.rejected_replies > 0 {
-        let count = grouped(summary.rejected_replies);
-        let words = match page.language() {
-            Language::English => {
-                format!("{count} answers did not carry our request id and were not believed.")
-            }
-            Language::Japanese => {
-                format!("要求 ID が一致しない応答 {count} 件は採用していません。")
-            }
-        };
-        page.paragraph(Ink::Plain, &words);
-    }
-    for note in &summary.notes {
-        let note = page.say(note);
-        let words = format!("{}{note}", page.pick("Note: ", "注記："));
-        page.paragraph(Ink::Plain, &words);
-    }
-    if !summary.complete {
-        let words = incomplete(summary, run, page.language());
-        page.paragraph(Ink::Caution, &words);
+    for (ink, sentence) in sentences.rest {
+        page.paragraph(ink, &sentence);
     }
 }
 
@@ -403,12 +433,12 @@ fn incomplete(summary: &Summary, run: Option<&RunRecord>, language: Language) ->
 }
 
 /// The first few of a list, and how many more there are.
-fn some_of(list: &[String], named_max: usize, page: &Page<'_>) -> String {
+pub(crate) fn some_of(list: &[String], named_max: usize, language: Language) -> String {
     let named = list.iter().take(named_max).cloned().collect::<Vec<_>>();
-    let named = named.join(page.pick(", ", "、"));
+    let named = named.join(pick(language, ", ", "、"));
     match list.len().saturating_sub(named_max) {
         0 => named,
-        rest => match page.language() {
+        rest => match language {
             Language::English => format!("{named} and {} more", grouped(rest as u64)),
             Language::Japanese => format!("{named} ほか {} 件", grouped(rest as u64)),
         },

@@ -4,17 +4,17 @@
 //! goes on in the order of arrival; advice and counts stay complete.
 
 mod advice;
-mod closing;
+pub(crate) mod closing;
 mod details;
 pub(crate) mod page;
-mod row;
-mod verified;
+pub(crate) mod row;
+pub(crate) mod verified;
 
 use assess::Scores;
 use model::{Record, RunRecord, Summary, VerifiedFinding};
 
+use crate::advice::Advice;
 use crate::{Report, Style, TextOptions};
-use advice::Advice;
 use closing::Tally;
 use page::Page;
 use row::{Columns, Row};
@@ -115,7 +115,7 @@ impl Report for TextReport {
             self.print_rows(&mut page);
         }
         verified::print(&self.verified, &mut page);
-        self.advice.print(&mut page);
+        advice::print(&self.advice, &mut page);
         let found = closing::Found {
             tally: &self.tally,
             scores: &self.scores,

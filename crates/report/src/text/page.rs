@@ -84,12 +84,12 @@ impl<'a> Page<'a> {
         self.options.language
     }
 
-    pub(crate) fn style(&self) -> Style {
-        self.options.style
+    pub(crate) fn options(&self) -> &'a TextOptions {
+        self.options
     }
 
-    pub(crate) fn verbose(&self) -> bool {
-        self.options.verbose
+    pub(crate) fn style(&self) -> Style {
+        self.options.style
     }
 
     /// One of two words, in the page's language.

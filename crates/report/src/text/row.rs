@@ -1,16 +1,13 @@
 //! The table: one endpoint a row, what matters about it in the last column.
 
-use model::{
-    Acceptance, Auth, Dialogue, Endpoint, Hardware, Language, Record, Transport, Verdict,
-    canonical_ip,
-};
+use model::{Auth, Dialogue, Endpoint, Language, Record, Transport, Verdict, canonical_ip};
 
 use super::details;
 use super::page::{Ink, Page};
 use crate::escape::escape_for_terminal;
 use crate::layout::{pad, truncate, width, wrap};
 use crate::words::{counted, pick, ratio};
-use crate::{Style, TextOptions, values};
+use crate::{Style, TextOptions, labels, values};
 
 /// Columns of the mark of alarms.
 const MARK_COLUMNS: usize = 2;
@@ -267,7 +264,7 @@ fn word(verdict: Verdict, options: &TextOptions) -> &'static str {
 }
 
 /// The name it was asked by, unless that is only the address again.
-pub(super) fn name(record: &Record) -> Option<String> {
+pub(crate) fn name(record: &Record) -> Option<String> {
     let name = record.hostname.as_deref()?;
     let is_address = match (name.parse(), record.endpoint.address.ip()) {
         (Ok(typed), Some(ip)) => canonical_ip(typed) == ip,
@@ -277,11 +274,16 @@ pub(super) fn name(record: &Record) -> Option<String> {
 }
 
 /// What matters about an endpoint, in one clause; not yet escaped.
-fn matter(record: &Record, options: &TextOptions) -> String {
+pub(crate) fn matter(record: &Record, options: &TextOptions) -> String {
     let language = options.language;
     let judgement = &record.judgement;
     let mut clauses = Vec::new();
-    clauses.extend(record.acceptances.iter().map(|one| accepted(one, language)));
+    clauses.extend(
+        record
+            .acceptances
+            .iter()
+            .map(|one| labels::accepted(one, language)),
+    );
     let reason = judgement.reason.in_language(language);
     match (judgement.verdict, record.evidence.dialogue.as_deref()) {
         (Verdict::Exposed, Some(dialogue)) if is_open(dialogue) => {
@@ -309,37 +311,9 @@ fn matter(record: &Record, options: &TextOptions) -> String {
     }
     // `check` has a line of its own for it.
     if options.verbose && options.style != Style::Check {
-        clauses.extend(record.hardware.as_ref().map(card));
+        clauses.extend(record.hardware.as_ref().map(labels::card));
     }
     clauses.join(pick(language, "; ", "／"))
-}
-
-/// A network card: its address, and its vendor where that is known; not yet escaped.
-pub(super) fn card(hardware: &Hardware) -> String {
-    match &hardware.vendor {
-        Some(vendor) => format!("{} ({vendor})", hardware.address),
-        None => hardware.address.to_string(),
-    }
-}
-
-/// An accepted risk, as its administrator put it.
-pub(super) fn accepted(acceptance: &Acceptance, language: Language) -> String {
-    let Acceptance {
-        rule,
-        reason,
-        until,
-    } = acceptance;
-    let rule = rule.as_deref();
-    match language {
-        Language::English => {
-            let what = rule.map(|rule| format!("{rule} ")).unwrap_or_default();
-            format!("{what}accepted until {until}: {reason}")
-        }
-        Language::Japanese => {
-            let what = rule.map(|rule| format!("{rule} は")).unwrap_or_default();
-            format!("{what}{until} まで許容：{reason}")
-        }
-    }
 }
 
 /// Whether the server was seen to serve without credentials.
