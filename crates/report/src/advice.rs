@@ -222,7 +222,7 @@ impl Advice {
             steps.push(Step {
                 number,
                 severity: rule.worst.severity,
-                title: rule.title(language),
+                title: labels::finding(&rule.worst, language),
                 endpoints: rule.endpoints(language),
                 evidence,
                 cure,
@@ -241,7 +241,7 @@ impl Advice {
             0
         };
         let note = |rule: &Rule| Note {
-            title: rule.title(language),
+            title: labels::finding(&rule.worst, language),
             endpoints: rule.endpoints(language),
             evidence: rule
                 .worst
@@ -341,20 +341,6 @@ impl Rule {
             self.worst.confidence,
             self.endpoints.total,
         )
-    }
-
-    /// What it is, with its code, and how sure it is where that is in doubt.
-    fn title(&self, language: Language) -> String {
-        let title = plain(&self.worst.title, language);
-        let code = self.worst.code;
-        let confidence = labels::confidence(self.worst.confidence);
-        let confidence = confidence.map(|words| plain(&words, language));
-        match (language, confidence) {
-            (Language::English, None) => format!("{title} ({code})"),
-            (Language::English, Some(confidence)) => format!("{title} ({code}; {confidence})"),
-            (Language::Japanese, None) => format!("{title}（{code}）"),
-            (Language::Japanese, Some(confidence)) => format!("{title}（{code}、{confidence}）"),
-        }
     }
 
     /// The endpoints that have it: the first few by name.

@@ -47,7 +47,22 @@ pub(crate) enum Fact {
     Amplification(Vec<[String; 6]>),
 }
 
-/// Everything that is known; nothing if nothing was said.
+/// The verdict and its reason.
+pub(crate) fn verdict(record: &Record, language: Language) -> (&'static str, String) {
+    let judgement = &record.judgement;
+    let reason = escape_for_terminal(judgement.reason.in_language(language));
+    let text = match language {
+        Language::English => format!("{}: {reason}", judgement.verdict),
+        Language::Japanese => format!(
+            "{}（{}）：{reason}",
+            judgement.verdict,
+            labels::verdict_gloss(judgement.verdict)
+        ),
+    };
+    (pick(language, "verdict", "判定"), text)
+}
+
+/// Everything else that is known; nothing if nothing was said.
 pub(crate) fn facts(record: &Record, language: Language, verbose: bool) -> Vec<Fact> {
     let mut collector = Collector {
         language,
@@ -110,16 +125,6 @@ impl Collector {
 
     fn judgement(&mut self, record: &Record) {
         let judgement = &record.judgement;
-        let reason = escape_for_terminal(judgement.reason.in_language(self.language));
-        let text = match self.language {
-            Language::English => format!("{}: {reason}", judgement.verdict),
-            Language::Japanese => format!(
-                "{}（{}）：{reason}",
-                judgement.verdict,
-                labels::verdict_gloss(judgement.verdict)
-            ),
-        };
-        self.row("verdict", "判定", &text);
         if judgement.only_from_here {
             let words = self.pick(
                 "seen only from this machine: no alarm",

@@ -1,9 +1,11 @@
 //! The words for what the model names: verdicts, severities, anomalies, impressions.
 
 use model::{
-    Acceptance, Anomaly, Confidence, Hardware, Impression, Language, Severity, Text, Verdict,
+    Acceptance, Anomaly, Confidence, Finding, Hardware, Impression, Language, Severity, Text,
+    Verdict,
 };
 
+use crate::escape::escape_for_terminal;
 use crate::words::counted;
 
 /// The verdict's gloss for people who do not know the word yet.
@@ -18,6 +20,42 @@ pub(crate) fn verdict_gloss(verdict: Verdict) -> &'static str {
         Verdict::Filtered => "フィルタ",
         Verdict::Silent => "無応答",
         Verdict::Absent => "ホストなし",
+    }
+}
+
+/// The verdict in a clause, for readers of a report who never saw one.
+pub(crate) fn verdict_meaning(verdict: Verdict) -> Text {
+    match verdict {
+        Verdict::Exposed => Text::new(
+            "executes memcached commands for whoever asks, without credentials",
+            "認証なしで誰の memcached コマンドにも応じる",
+        ),
+        Verdict::Protected => Text::new(
+            "speaks memcached and demands credentials",
+            "memcached として応答するが、認証を要求する",
+        ),
+        Verdict::Decoy => Text::new(
+            "contradicts itself: a honeypot",
+            "応答に矛盾がある：ハニーポット",
+        ),
+        Verdict::Other => Text::new(
+            "something answers that is not memcached",
+            "memcached ではないものが応答する",
+        ),
+        Verdict::Unfinished => Text::new(
+            "a deadline or limit came before an answer",
+            "期限または上限に達し、判定に至らなかった",
+        ),
+        Verdict::Closed => Text::new("refuses, or is switched off", "接続を拒否、または無効"),
+        Verdict::Filtered => Text::new(
+            "a packet filter stands before it",
+            "パケットフィルタで遮断されている",
+        ),
+        Verdict::Silent => Text::new(
+            "UDP without an answer: filtered, lost or switched off",
+            "UDP の応答がない：フィルタ、損失、または無効",
+        ),
+        Verdict::Absent => Text::new("no such host", "ホストが存在しない"),
     }
 }
 
@@ -73,6 +111,20 @@ pub(crate) fn accepted(acceptance: &Acceptance, language: Language) -> String {
             let what = rule.map(|rule| format!("{rule} は")).unwrap_or_default();
             format!("{what}{until} まで許容：{reason}")
         }
+    }
+}
+
+/// What a finding is, with its code, and how sure it is where that is in doubt; harmless to a
+/// terminal.
+pub(crate) fn finding(finding: &Finding, language: Language) -> String {
+    let plain = |text: &Text| escape_for_terminal(text.in_language(language));
+    let (title, code) = (plain(&finding.title), finding.code);
+    let confidence = confidence(finding.confidence).map(|words| plain(&words));
+    match (language, confidence) {
+        (Language::English, None) => format!("{title} ({code})"),
+        (Language::English, Some(confidence)) => format!("{title} ({code}; {confidence})"),
+        (Language::Japanese, None) => format!("{title}（{code}）"),
+        (Language::Japanese, Some(confidence)) => format!("{title}（{code}、{confidence}）"),
     }
 }
 

@@ -12,15 +12,19 @@ mod ansible;
 mod audit;
 mod csv;
 mod diff;
+mod digest;
 mod doctor;
 mod escape;
 mod facts;
 mod fix;
 mod flaws;
 mod grepable;
+mod history;
+mod html;
 mod json;
 mod labels;
 mod layout;
+mod markdown;
 pub mod nagios;
 mod ndjson;
 mod nmap;
@@ -48,6 +52,7 @@ pub use diff::unified_diff;
 pub use doctor::{diagnosis_json, diagnosis_lines};
 pub use escape::escape_for_terminal;
 pub use fix::{FixReport, fix_json, fix_text};
+pub use history::{History, HistoryPoint};
 pub use rules::{
     Explanation, grade_json, grade_text, rule_documents, rule_json, rule_text, rules_json,
     rules_text,
@@ -82,11 +87,15 @@ pub enum Format {
     Nagios,
     /// An Ansible inventory of the hosts that have something to mend.
     Ansible,
+    /// One file for a browser or a printer.
+    Html,
+    /// The same as a Markdown document.
+    Markdown,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 13] = [
+    pub const ALL: [Format; 15] = [
         Format::Text,
         Format::Ndjson,
         Format::Json,
@@ -100,6 +109,8 @@ impl Format {
         Format::Prometheus,
         Format::Nagios,
         Format::Ansible,
+        Format::Html,
+        Format::Markdown,
     ];
 
     /// The format of a word, if it is one.
@@ -125,6 +136,8 @@ impl Format {
             Format::Prometheus => "prometheus",
             Format::Nagios => "nagios",
             Format::Ansible => "ansible",
+            Format::Html => "html",
+            Format::Markdown => "markdown",
         }
     }
 }
@@ -141,6 +154,8 @@ pub enum Style {
     Verify,
     /// A made-up network: said so at the top, so that nobody takes it for a real one.
     Demo,
+    /// What a search of the inventory found: when each endpoint was last seen, and by whom.
+    Find,
 }
 
 /// How text for people is to look. The formats for programs ignore all of it.
@@ -221,7 +236,19 @@ pub fn writer(format: Format, options: &TextOptions) -> Box<dyn Report> {
         Format::Prometheus => Box::new(prometheus::PrometheusReport::default()),
         Format::Nagios => Box::new(nagios::NagiosReport::default()),
         Format::Ansible => Box::new(ansible::AnsibleReport::default()),
+        Format::Html => html_writer(options, &History::default()),
+        Format::Markdown => markdown_writer(options, &History::default()),
     }
+}
+
+/// The writer of an HTML report that shows how exposure went over time.
+pub fn html_writer(options: &TextOptions, history: &History) -> Box<dyn Report> {
+    Box::new(html::HtmlReport::new(options, history))
+}
+
+/// The writer of a Markdown report that shows how exposure went over time.
+pub fn markdown_writer(options: &TextOptions, history: &History) -> Box<dyn Report> {
+    Box::new(markdown::MarkdownReport::new(options, history))
 }
 
 /// The writer of a run's log, which is kept: NDJSON with every sentence in both languages.

@@ -188,6 +188,7 @@ pub(crate) fn command_line(run: &RunRecord, style: Style) -> String {
         Style::Check => "check",
         Style::Verify => "verify",
         Style::Demo => "demo",
+        Style::Find => "find",
     };
     let mut words = vec![format!("memsweep {command}")];
     if style != Style::Demo {

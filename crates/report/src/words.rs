@@ -112,6 +112,11 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
         .to_string()
 }
 
+/// A day: `2026-11-22`.
+pub(crate) fn day(time: SystemTime) -> String {
+    utc(time, "%Y-%m-%d")
+}
+
 /// A moment for people: `2026-11-22 19:24 UTC`.
 pub(crate) fn moment(time: SystemTime) -> String {
     timestamp(time).strftime("%Y-%m-%d %H:%M UTC").to_string()
@@ -120,6 +125,11 @@ pub(crate) fn moment(time: SystemTime) -> String {
 /// A moment in UTC, formatted.
 pub(crate) fn utc(time: SystemTime, format: &str) -> String {
     timestamp(time).strftime(format).to_string()
+}
+
+/// A moment where its zone is known: `2026-11-22 19:24`.
+pub(crate) fn minute(time: SystemTime) -> String {
+    utc(time, "%Y-%m-%d %H:%M")
 }
 
 /// The date and time of C's `asctime`, which nmap uses, in UTC: `Sun Nov 22 19:24:11 2026`.

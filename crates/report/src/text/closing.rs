@@ -29,6 +29,8 @@ pub(crate) struct Found<'a> {
     pub(crate) tally: &'a Tally,
     /// What the findings of each server add up to.
     pub(crate) scores: &'a Scores,
+    /// Endpoints that have a record.
+    pub(crate) endpoints: u64,
 }
 
 impl Tally {
@@ -135,9 +137,14 @@ impl Sentences {
         options: &TextOptions,
     ) -> Sentences {
         let language = options.language;
+        if options.style == Style::Find {
+            return Sentences::of_search(summary, found.endpoints, language);
+        }
         let conclusion = match options.style {
             Style::Verify => verified(summary, found.tally, language),
-            Style::Scan | Style::Check | Style::Demo => scanned(summary, found.tally, language),
+            Style::Scan | Style::Check | Style::Demo | Style::Find => {
+                scanned(summary, found.tally, language)
+            }
         };
         let mut rest = vec![(Ink::Plain, counts(summary, language))];
         if summary.rejected_replies > 0 {
@@ -152,11 +159,7 @@ impl Sentences {
             };
             rest.push((Ink::Plain, words));
         }
-        for note in &summary.notes {
-            let note = escape_for_terminal(note.in_language(language));
-            let words = format!("{}{note}", pick(language, "Note: ", "注記："));
-            rest.push((Ink::Plain, words));
-        }
+        rest.extend(notes(summary, language));
         if !summary.complete {
             rest.push((Ink::Caution, incomplete(summary, run, language)));
         }
@@ -166,6 +169,31 @@ impl Sentences {
             rest,
         }
     }
+
+    /// A search asks nobody, so it concludes nothing.
+    fn of_search(summary: &Summary, endpoints: u64, language: Language) -> Sentences {
+        let count = counted(language, endpoints, "endpoint", "endpoints", "件");
+        let words = match (language, summary.complete) {
+            (Language::English, true) => count,
+            (Language::English, false) => format!("{count}; there are more"),
+            (Language::Japanese, true) => count,
+            (Language::Japanese, false) => format!("{count}（ほかにもあります）"),
+        };
+        Sentences {
+            conclusion: (Ink::Bold, words),
+            grade: None,
+            rest: notes(summary, language).collect(),
+        }
+    }
+}
+
+fn notes(summary: &Summary, language: Language) -> impl Iterator<Item = (Ink, String)> {
+    let notes = summary.notes.iter();
+    notes.map(move |note| {
+        let note = escape_for_terminal(note.in_language(language));
+        let words = format!("{}{note}", pick(language, "Note: ", "注記："));
+        (Ink::Plain, words)
+    })
 }
 
 /// The conclusion, the counts behind it, and what a reader must know of the run.
@@ -175,7 +203,6 @@ pub(super) fn print(
     found: &Found<'_>,
     page: &mut Page<'_>,
 ) {
-    page.blank();
     let sentences = Sentences::of(summary, run, found, page.options());
     let (ink, conclusion) = sentences.conclusion;
     page.paragraph(ink, &conclusion);

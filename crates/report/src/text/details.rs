@@ -6,7 +6,7 @@ use super::page::{Ink, Label, Page};
 use super::row;
 use crate::TextOptions;
 use crate::escape::escape_for_terminal;
-use crate::facts::{Fact, facts};
+use crate::facts::{Fact, facts, verdict};
 use crate::layout::{pad, pad_left, truncate, width};
 use crate::words::pick;
 
@@ -20,6 +20,8 @@ pub(super) fn block(record: &Record, options: &TextOptions) -> Option<String> {
     let mut out = Vec::new();
     let mut page = Page::new(&mut out, options);
     print_title(record, &mut page);
+    let (label, text) = verdict(record, options.language);
+    print_line(label, &text, &mut page);
     for fact in facts(record, options.language, options.verbose) {
         match fact {
             Fact::Line(label, text) => print_line(label, &text, &mut page),

@@ -34,6 +34,8 @@ pub(crate) struct TextReport {
     advice: Advice,
     tally: Tally,
     scores: Scores,
+    /// Endpoints so far.
+    endpoints: u64,
     /// What became of an earlier run's findings.
     verified: Vec<VerifiedFinding>,
 }
@@ -51,7 +53,22 @@ impl TextReport {
             advice: Advice::new(options.verbose),
             tally: Tally::default(),
             scores: Scores::default(),
+            endpoints: 0,
             verified: Vec::new(),
+        }
+    }
+
+    /// What was asked; a search has no head.
+    fn print_head(&self, page: &mut Page<'_>) {
+        if self.options.style != Style::Find {
+            closing::print_head(self.run.as_ref(), page);
+        }
+    }
+
+    /// A blank line, but not the first of the document.
+    fn blank(&self, page: &mut Page<'_>) {
+        if self.options.style != Style::Find {
+            page.blank();
         }
     }
 
@@ -61,11 +78,13 @@ impl TextReport {
         rows.sort_by(|left, right| left.order().cmp(&right.order()));
         let several_lines = match self.options.style {
             Style::Check | Style::Verify => true,
-            Style::Scan | Style::Demo => rows.len() <= WRAPPED_ROWS_MAX || self.options.verbose,
+            Style::Scan | Style::Demo | Style::Find => {
+                rows.len() <= WRAPPED_ROWS_MAX || self.options.verbose
+            }
         };
         let columns = Columns::fitting(&rows, &self.options, several_lines);
         if !rows.is_empty() {
-            page.blank();
+            self.blank(page);
             columns.print_head(page);
         }
         for row in &rows {
@@ -88,6 +107,7 @@ impl Report for TextReport {
         self.advice.add(record);
         self.tally.add(record);
         self.scores.add(record);
+        self.endpoints += 1;
         let row = Row::of(record, &self.options);
         let options = self.options.clone();
         let mut page = Page::new(out, &options);
@@ -97,7 +117,7 @@ impl Report for TextReport {
         }
         self.rows.push(row);
         if self.rows.len() >= HELD_ROWS_MAX {
-            closing::print_head(self.run.as_ref(), &mut page);
+            self.print_head(&mut page);
             let columns = self.print_rows(&mut page);
             self.streaming = Some(columns);
         }
@@ -111,15 +131,21 @@ impl Report for TextReport {
         let options = self.options.clone();
         let mut page = Page::new(out, &options);
         if self.streaming.is_none() {
-            closing::print_head(self.run.as_ref(), &mut page);
+            self.print_head(&mut page);
             self.print_rows(&mut page);
         }
         verified::print(&self.verified, &mut page);
-        advice::print(&self.advice, &mut page);
+        if self.options.style != Style::Find {
+            advice::print(&self.advice, &mut page);
+        }
         let found = closing::Found {
             tally: &self.tally,
             scores: &self.scores,
+            endpoints: self.endpoints,
         };
+        if self.endpoints > 0 || self.options.style != Style::Find {
+            page.blank();
+        }
         closing::print(summary, self.run.as_ref(), &found, &mut page);
     }
 }

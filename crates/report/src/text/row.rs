@@ -6,7 +6,7 @@ use super::details;
 use super::page::{Ink, Page};
 use crate::escape::escape_for_terminal;
 use crate::layout::{pad, truncate, width, wrap};
-use crate::words::{counted, pick, ratio};
+use crate::words::{counted, minute, pick, ratio};
 use crate::{Style, TextOptions, labels, values};
 
 /// Columns of the mark of alarms.
@@ -18,6 +18,8 @@ const GAP_COLUMNS: usize = 2;
 const NAME_AND_VERSION_COLUMNS: [(usize, usize); 4] = [(28, 16), (20, 10), (12, 8), (0, 8)];
 /// An endpoint wider than this takes a second line; it fits every IPv4 address with its port.
 const PLACE_COLUMNS_MAX: usize = 30;
+/// When and by whom it was seen, where that has a column.
+const SEEN_COLUMNS_MAX: usize = 32;
 /// Columns that a version is cut to on a second line.
 const VERSION_COLUMNS_MAX: usize = 16;
 /// What matters needs this many columns; with less it gets a line of its own.
@@ -33,6 +35,8 @@ pub(super) struct Row {
     place: String,
     name: String,
     version: String,
+    /// When it was seen, and by whom; a search tells it.
+    seen: String,
     matter: String,
     /// The block of everything learnt, if the style asks for it.
     pub(super) details: Option<String>,
@@ -51,6 +55,7 @@ impl Row {
             version: version
                 .map(|version| escape_for_terminal(version))
                 .unwrap_or_default(),
+            seen: seen(record, options),
             matter: escape_for_terminal(&matter(record, options)),
             details: (options.style == Style::Check)
                 .then(|| details::block(record, options))
@@ -71,6 +76,7 @@ pub(super) struct Columns {
     place: usize,
     name: usize,
     version: usize,
+    seen: usize,
     /// Columns of what matters; `None` if it stands on a line of its own.
     matter: Option<usize>,
     /// Whether a row may take several lines.
@@ -97,6 +103,7 @@ impl Columns {
             place,
             name: 0,
             version: 0,
+            seen: widest(|row| &row.seen, heads.seen, SEEN_COLUMNS_MAX),
             matter: None,
             several_lines,
         };
@@ -117,13 +124,21 @@ impl Columns {
             return;
         }
         let heads = Heads::of(page.language());
-        let line = self.cells(heads.word, heads.place, heads.name, heads.version) + heads.matter;
+        let line = self.cells([
+            heads.word,
+            heads.place,
+            heads.name,
+            heads.version,
+            heads.seen,
+        ]) + heads.matter;
         let line = page.ink(Ink::Faint, &format!("{}{line}", " ".repeat(MARK_COLUMNS)));
         page.line(&line);
     }
 
     pub(super) fn print(&self, row: &Row, page: &mut Page<'_>) {
-        let fits = width(&row.word) <= self.word && width(&row.place) <= self.place;
+        let fits = width(&row.word) <= self.word
+            && width(&row.place) <= self.place
+            && width(&row.seen) <= self.seen;
         match self.matter {
             Some(columns) if fits => self.print_wide(row, columns, page),
             Some(_) | None => self.print_narrow(row, page),
@@ -132,29 +147,29 @@ impl Columns {
 
     /// Where the last column begins.
     fn matter_start(&self) -> usize {
-        let cells = [self.word, self.place, self.name, self.version];
-        let filled = cells.iter().filter(|columns| **columns > 0);
+        let filled = self.widths().into_iter();
+        let filled = filled.filter(|columns| *columns > 0);
         MARK_COLUMNS + filled.map(|columns| columns + GAP_COLUMNS).sum::<usize>()
     }
 
     /// All columns but the last.
-    fn cells(&self, word: &str, place: &str, name: &str, version: &str) -> String {
+    fn widths(&self) -> [usize; 5] {
+        [self.word, self.place, self.name, self.version, self.seen]
+    }
+
+    fn cells(&self, texts: [&str; 5]) -> String {
         let gap = " ".repeat(GAP_COLUMNS);
-        [
-            (word, self.word),
-            (place, self.place),
-            (name, self.name),
-            (version, self.version),
-        ]
-        .into_iter()
-        .filter(|(_, columns)| *columns > 0)
-        .map(|(cell, columns)| pad(&truncate(cell, columns), columns) + &gap)
-        .collect()
+        texts
+            .into_iter()
+            .zip(self.widths())
+            .filter(|(_, columns)| *columns > 0)
+            .map(|(cell, columns)| pad(&truncate(cell, columns), columns) + &gap)
+            .collect()
     }
 
     fn print_wide(&self, row: &Row, columns: usize, page: &mut Page<'_>) {
         let ink = Ink::of_verdict(row.verdict, row.alarm);
-        let cells = self.cells(&row.word, &row.place, &row.name, &row.version);
+        let cells = self.cells([&row.word, &row.place, &row.name, &row.version, &row.seen]);
         // The word is the first cell: it alone is coloured.
         let (word, rest) = cells.split_at(row.word.len());
         let lines = if self.name > 0 || row.name.is_empty() {
@@ -191,8 +206,13 @@ impl Columns {
         } else {
             format!("{version}{}{}", page.pick(": ", "："), row.matter)
         };
+        let seen = (!row.seen.is_empty()).then(|| {
+            let words = format!("{}{}", page.pick("seen ", "確認 "), row.seen);
+            truncate(&words, columns)
+        });
         for line in places[1..]
             .iter()
+            .chain(&seen)
             .chain(&self.matter_lines(&matter, columns))
         {
             page.line(&format!("{}{line}", " ".repeat(indent)));
@@ -215,6 +235,7 @@ struct Heads {
     place: &'static str,
     name: &'static str,
     version: &'static str,
+    seen: &'static str,
     matter: &'static str,
 }
 
@@ -226,6 +247,7 @@ impl Heads {
                 place: "endpoint",
                 name: "name",
                 version: "version",
+                seen: "seen (UTC)",
                 matter: "what matters",
             },
             Language::Japanese => Heads {
@@ -233,6 +255,7 @@ impl Heads {
                 place: "エンドポイント",
                 name: "名前",
                 version: "版",
+                seen: "最終確認 (UTC)",
                 matter: "要点",
             },
         }
@@ -260,6 +283,18 @@ fn word(verdict: Verdict, options: &TextOptions) -> &'static str {
         Verdict::Silent => pick("no answer", "応答なし"),
         Verdict::Unfinished => pick("unfinished", "未完了"),
         Verdict::Decoy => pick("decoy", "おとり"),
+    }
+}
+
+/// When a search's endpoint was seen last, and who saw it if this program did not.
+fn seen(record: &Record, options: &TextOptions) -> String {
+    if options.style != Style::Find {
+        return String::new();
+    }
+    let time = minute(record.timestamp);
+    match record.source.as_deref() {
+        Some(source) => format!("{time} {}", escape_for_terminal(source)),
+        None => time,
     }
 }
 

@@ -1,9 +1,10 @@
 //! What became of an earlier run's findings, one line each: what is open first.
 
-use model::{FindingState, VerifiedFinding};
+use model::{FindingState, Language, VerifiedFinding};
 
 use super::page::{Ink, Label, Page};
 use crate::layout::width;
+use crate::words::pick;
 
 /// Prints the findings of the earlier run, if there are any.
 pub(super) fn print(findings: &[VerifiedFinding], page: &mut Page<'_>) {
@@ -12,16 +13,10 @@ pub(super) fn print(findings: &[VerifiedFinding], page: &mut Page<'_>) {
     }
     page.blank();
     page.heading(page.pick("Findings of the earlier run", "以前の実行での検出項目"));
-    let mut findings: Vec<&VerifiedFinding> = findings.iter().collect();
-    let rank = |state| match state {
-        FindingState::Open => 0,
-        FindingState::Unknown => 1,
-        FindingState::Closed => 2,
-    };
-    findings.sort_by_key(|finding| rank(finding.state));
+    let findings = sorted(findings);
     let words: Vec<&str> = findings
         .iter()
-        .map(|finding| word(finding.state, page))
+        .map(|finding| word(finding.state, page.language()))
         .collect();
     let columns = words.iter().map(|word| width(word)).max().unwrap_or(0);
     for (finding, word) in findings.into_iter().zip(words) {
@@ -44,16 +39,29 @@ pub(super) fn print(findings: &[VerifiedFinding], page: &mut Page<'_>) {
 /// Columns before each finding.
 const INDENT_COLUMNS: usize = 2;
 
-fn word(state: FindingState, page: &Page<'_>) -> &'static str {
+/// What is open first.
+pub(crate) fn sorted(findings: &[VerifiedFinding]) -> Vec<&VerifiedFinding> {
+    let mut findings: Vec<&VerifiedFinding> = findings.iter().collect();
+    let rank = |state| match state {
+        FindingState::Open => 0,
+        FindingState::Unknown => 1,
+        FindingState::Closed => 2,
+    };
+    findings.sort_by_key(|finding| rank(finding.state));
+    findings
+}
+
+/// What became of a finding.
+pub(crate) fn word(state: FindingState, language: Language) -> &'static str {
     match state {
-        FindingState::Closed => page.pick("closed", "解消"),
-        FindingState::Open => page.pick("still open", "未解消"),
-        FindingState::Unknown => page.pick("can't tell", "判定不能"),
+        FindingState::Closed => pick(language, "closed", "解消"),
+        FindingState::Open => pick(language, "still open", "未解消"),
+        FindingState::Unknown => pick(language, "can't tell", "判定不能"),
     }
 }
 
 /// `192.168.2.7:11211/tcp MS001 title`.
-fn name(finding: &VerifiedFinding) -> String {
+pub(crate) fn name(finding: &VerifiedFinding) -> String {
     let VerifiedFinding {
         address,
         port,
@@ -72,7 +80,7 @@ fn name(finding: &VerifiedFinding) -> String {
 
 #[cfg(test)]
 mod tests {
-    use model::{Language, Text, Transport};
+    use model::{Text, Transport};
 
     use super::*;
     use crate::{Style, TextOptions};

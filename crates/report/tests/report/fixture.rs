@@ -11,6 +11,7 @@ use model::{
     Record, Refusal, RunRecord, Severity, StatsTable, Summary, Text, TlsFacts, Transport, Vantage,
     Verdict, VerdictCounts,
 };
+use report::{History, HistoryPoint};
 
 /// Everything a writer is fed.
 pub(crate) struct Run {
@@ -152,6 +153,41 @@ pub(crate) fn small() -> Run {
             alarms: 2,
             ..summary(verdicts)
         },
+    }
+}
+
+/// What a search found: three endpoints, one seen by somebody else.
+pub(crate) fn found() -> Run {
+    let seen_by_other = Record {
+        timestamp: now() - Duration::from_secs(86_400 * 3),
+        source: Some("shodan".into()),
+        ..exposed_udp(12, 120)
+    };
+    let records = vec![exposed_tcp(), seen_by_other, hostile()];
+    let mut verdicts = VerdictCounts::default();
+    for record in &records {
+        verdicts.add(record.judgement.verdict);
+    }
+    Run {
+        run: run_record(),
+        records,
+        summary: summary(verdicts),
+    }
+}
+
+/// Six runs of the same targets, five days apart.
+pub(crate) fn history() -> History {
+    let counts = [(3, 3), (4, 4), (9, 7), (12, 10), (12, 9), (12, 10)];
+    let points = (0..)
+        .zip(counts)
+        .map(|(number, (exposed, alarms))| HistoryPoint {
+            timestamp: now() - Duration::from_secs(86_400 * 5 * (5 - number)),
+            exposed,
+            alarms,
+            grade: Some("F".to_owned()),
+        });
+    History {
+        points: points.collect(),
     }
 }
 

@@ -7,7 +7,7 @@ use model::Language::{English, Japanese};
 use report::{Format, Style};
 
 use crate::fixture;
-use crate::{options, render};
+use crate::{options, render, render_with};
 
 #[track_caller]
 pub(crate) fn check(name: &str, actual: &str) {
@@ -123,6 +123,17 @@ fn text_of_the_demo() {
 }
 
 #[test]
+fn text_of_a_search() {
+    for (language, code) in [(English, "en"), (Japanese, "ja")] {
+        for width in [60, 120] {
+            let options = options(Style::Find, language, width);
+            let text = render(Format::Text, &options, &fixture::found());
+            check(&format!("found-{code}-{width}.txt"), &text);
+        }
+    }
+}
+
+#[test]
 fn ndjson_and_json() {
     let options = options(Style::Scan, Japanese, 100);
     for (run, name) in [
@@ -148,6 +159,32 @@ fn nmap_in_both_languages() {
         let text = render(Format::Nmap, &options, &fixture::everything());
         check(&format!("everything-{code}.nmap"), &text);
     }
+}
+
+#[test]
+fn html_in_both_languages() {
+    for (language, code) in [(English, "en"), (Japanese, "ja")] {
+        let options = options(Style::Scan, language, 100);
+        let report = report::html_writer(&options, &fixture::history());
+        let text = render_with(report, &fixture::everything());
+        check(&format!("everything-{code}.html"), &text);
+    }
+    let options = options(Style::Find, English, 100);
+    let text = render(Format::Html, &options, &fixture::found());
+    check("found-en.html", &text);
+}
+
+#[test]
+fn markdown_in_both_languages() {
+    for (language, code) in [(English, "en"), (Japanese, "ja")] {
+        let options = options(Style::Scan, language, 100);
+        let report = report::markdown_writer(&options, &fixture::history());
+        let text = render_with(report, &fixture::everything());
+        check(&format!("everything-{code}.md"), &text);
+    }
+    let options = options(Style::Find, Japanese, 100);
+    let text = render(Format::Markdown, &options, &fixture::found());
+    check("found-ja.md", &text);
 }
 
 /// The huge strings are in the output in full; the golden files name them instead.

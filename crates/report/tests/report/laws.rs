@@ -20,7 +20,13 @@ fn runs() -> [Run; 5] {
     ]
 }
 
-const STYLES: [Style; 4] = [Style::Scan, Style::Check, Style::Verify, Style::Demo];
+const STYLES: [Style; 5] = [
+    Style::Scan,
+    Style::Check,
+    Style::Verify,
+    Style::Demo,
+    Style::Find,
+];
 
 #[test]
 fn text_fits_its_width_and_acts_on_nothing() {
@@ -118,6 +124,8 @@ fn order_of_arrival_changes_no_format_that_sorts() {
         Format::Grepable,
         Format::Prometheus,
         Format::Ansible,
+        Format::Html,
+        Format::Markdown,
     ] {
         let options = options(Style::Scan, English, 100);
         assert_eq!(

@@ -6,6 +6,7 @@ mod consumers;
 mod fixture;
 mod golden;
 mod grepable;
+mod html;
 mod laws;
 mod nagios;
 mod nmap;
@@ -17,7 +18,7 @@ mod xml;
 
 use fixture::Run;
 use model::Language;
-use report::{Format, Style, TextOptions, writer};
+use report::{Format, Report, Style, TextOptions, writer};
 
 fn options(style: Style, language: Language, width_columns: usize) -> TextOptions {
     TextOptions {
@@ -30,7 +31,10 @@ fn options(style: Style, language: Language, width_columns: usize) -> TextOption
 }
 
 fn render(format: Format, options: &TextOptions, run: &Run) -> String {
-    let mut report = writer(format, options);
+    render_with(writer(format, options), run)
+}
+
+fn render_with(mut report: Box<dyn Report>, run: &Run) -> String {
     let mut out = Vec::new();
     report.run(&run.run, &mut out);
     for record in &run.records {
