@@ -1,0 +1,519 @@
+//! Answers questions about observations.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+
+use inventory::{Query, Row};
+use model::{Address, Endpoint, Verdict};
+
+use crate::codec::{address_key, clean, endpoint, nanoseconds, texts, time};
+use crate::database::{Columns, Database, Value, number, rows};
+use crate::select::{self, Condition};
+use crate::{EachDocument, EachFound, Facet, FacetCounts, Found, Past, StoreError, View};
+
+/// How many rows are fetched in full at once.
+const FETCHED_AT_ONCE: usize = 256;
+
+const FOUND_COLUMNS: &str = "o.id, o.address, o.port, o.transport, o.source, r.run, o.seen, \
+                             o.first_seen, k.verdict, d.document";
+const FOUND_TABLES: &str = "observations o JOIN runs r ON r.key = o.run \
+                            JOIN kinds k ON k.id = o.kind JOIN documents d ON d.observation = o.id";
+const IN_ORDER: &str = "ORDER BY o.address, o.port, o.transport, o.source, o.seen, o.id";
+
+/// Tells of each observation of the view that is as the query says, in the order of addresses.
+pub(crate) fn find<D: Database>(
+    database: &mut D,
+    query: &Query,
+    view: &View<'_>,
+    limit: Option<u64>,
+    each: EachFound<'_>,
+) -> Result<(), StoreError> {
+    let Condition { sql, mut values } = condition(database, query, view)?;
+    let mut sql = format!("SELECT o.id FROM observations o WHERE {sql} {IN_ORDER}");
+    if let Some(limit) = limit {
+        values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+        sql.push_str(&format!(" LIMIT ?{}", values.len()));
+    }
+    // The order is made of short rows, and what is long is fetched after it.
+    let mut ids = Vec::new();
+    database.query(&sql, &values, &mut |row| {
+        ids.push(Columns::of(row).integer()?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for chunk in ids.chunks(FETCHED_AT_ONCE) {
+        for found in fetch(database, chunk)? {
+            if each(found).is_break() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How many observations of the view are as the query says.
+pub(crate) fn count<D: Database>(
+    database: &mut D,
+    query: &Query,
+    view: &View<'_>,
+) -> Result<u64, StoreError> {
+    let Condition { sql, values } = condition(database, query, view)?;
+    let sql = format!("SELECT count(*) FROM observations o WHERE {sql}");
+    let counted = number(database, &sql, &values)?;
+    Ok(counted.map_or(0, i64::unsigned_abs))
+}
+
+fn condition<D: Database>(
+    database: &mut D,
+    query: &Query,
+    view: &View<'_>,
+) -> Result<Condition, StoreError> {
+    let (within, values) = match view {
+        View::Current => ("o.current = 1 AND o.gone = 0", Vec::new()),
+        View::Run(run) => {
+            let key = run_key(database, run)?;
+            ("o.run = ?1 AND o.gone = 0", vec![Value::Integer(key)])
+        }
+        View::At(time) => (
+            "o.seen <= ?1 AND o.gone = 0 AND NOT EXISTS (SELECT 1 FROM observations n \
+             WHERE n.address = o.address AND n.port = o.port AND n.transport = o.transport \
+             AND n.source = o.source AND n.seen <= ?1 AND n.seen >= o.seen \
+             AND (n.seen, n.run, n.id) > (o.seen, o.run, o.id))",
+            vec![Value::Integer(nanoseconds(*time))],
+        ),
+    };
+    let Condition { sql, values } = select::condition(query, D::DIALECT, values);
+    // The query comes first, because it is cheaper to ask than what was there in the past.
+    let sql = format!("({sql}) AND {within}");
+    Ok(Condition { sql, values })
+}
+
+/// The key of a run whose whole id is known.
+pub(crate) fn run_key<D: Database>(database: &mut D, run: &str) -> Result<i64, StoreError> {
+    let sql = "SELECT key FROM runs WHERE run = ?1";
+    number(database, sql, &[Value::text(clean(run))])?
+        .ok_or_else(|| StoreError::NoSuchRun(run.to_owned()))
+}
+
+fn fetch<D: Database>(database: &mut D, ids: &[i64]) -> Result<Vec<Found>, StoreError> {
+    // Always the same number of placeholders, so that one prepared statement does for all; the
+    // last id stands in for those that are missing.
+    let last = ids.last().copied().unwrap_or(0);
+    let places: Vec<String> = (1..=FETCHED_AT_ONCE)
+        .map(|index| format!("?{index}"))
+        .collect();
+    let values: Vec<Value<'_>> = (0..FETCHED_AT_ONCE)
+        .map(|index| Value::Integer(ids.get(index).copied().unwrap_or(last)))
+        .collect();
+    let sql = format!(
+        "SELECT {FOUND_COLUMNS} FROM {FOUND_TABLES} WHERE o.id IN ({})",
+        places.join(", ")
+    );
+    let mut fetched = HashMap::new();
+    database.query(&sql, &values, &mut |row| {
+        let (id, past) = past(row)?;
+        fetched.insert(id, past);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let in_order = ids.iter().filter_map(|id| fetched.remove(id));
+    Ok(in_order.filter_map(present).collect())
+}
+
+fn past(row: crate::database::Row) -> Result<(i64, Past), StoreError> {
+    let mut columns = Columns::of(row);
+    let id = columns.integer()?;
+    let (address, port) = (columns.bytes()?, columns.integer()?);
+    let past = Past {
+        endpoint: endpoint(&address, port, &columns.text()?)?,
+        source: columns.text()?.into(),
+        run: columns.text()?.into(),
+        seen: time(columns.integer()?),
+        first_seen: time(columns.integer()?),
+        verdict: verdict(columns.optional_text()?)?,
+        document: columns.optional_text()?,
+    };
+    Ok((id, past))
+}
+
+fn present(past: Past) -> Option<Found> {
+    Some(Found {
+        endpoint: past.endpoint,
+        source: past.source,
+        run: past.run,
+        last_seen: past.seen,
+        first_seen: past.first_seen,
+        verdict: past.verdict?,
+        document: past.document?,
+    })
+}
+
+fn verdict(word: Option<String>) -> Result<Option<Verdict>, StoreError> {
+    let Some(word) = word else { return Ok(None) };
+    Verdict::from_word(&word)
+        .map(Some)
+        .ok_or_else(|| StoreError::Damaged(format!("the verdict {word:?}")))
+}
+
+/// Rows of `observations o` and its neighbours, oldest first.
+pub(crate) fn past_of<D: Database>(
+    database: &mut D,
+    endpoint: &Endpoint,
+    source: Option<&str>,
+) -> Result<Vec<Past>, StoreError> {
+    let mut values = vec![
+        Value::bytes(address_key(&endpoint.address)),
+        Value::Integer(endpoint.port.into()),
+        Value::text(endpoint.transport.as_str()),
+    ];
+    let mut sql = format!(
+        "SELECT {FOUND_COLUMNS} FROM {FOUND_TABLES} \
+         WHERE o.address = ?1 AND o.port = ?2 AND o.transport = ?3"
+    );
+    if let Some(source) = source {
+        values.push(Value::text(clean(&inventory::fold(source))));
+        sql.push_str(" AND o.current = 1 AND o.source = ?4");
+    }
+    sql.push_str(" ORDER BY o.seen, o.run, o.id");
+    let rows = rows(database, &sql, &values)?;
+    rows.into_iter().map(|row| Ok(past(row)?.1)).collect()
+}
+
+/// The records of a run, in the order in which they were written.
+pub(crate) fn documents_of_run<D: Database>(
+    database: &mut D,
+    run: &str,
+    each: EachDocument<'_>,
+) -> Result<(), StoreError> {
+    let key = run_key(database, run)?;
+    database.query(
+        "SELECT d.document FROM observations o JOIN documents d ON d.observation = o.id \
+         WHERE o.run = ?1 AND o.gone = 0 ORDER BY o.id",
+        &[Value::Integer(key)],
+        &mut |row| match Columns::of(row).optional_text()? {
+            Some(document) => Ok(each(&document)),
+            None => Ok(ControlFlow::Continue(())),
+        },
+    )
+}
+
+/// The records of some endpoints in a run.
+pub(crate) fn documents_of_endpoints<D: Database>(
+    database: &mut D,
+    run: &str,
+    endpoints: &[Endpoint],
+    each: &mut dyn FnMut(&Endpoint, &str) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    let key = run_key(database, run)?;
+    for endpoint in endpoints {
+        let values = [
+            Value::bytes(address_key(&endpoint.address)),
+            Value::Integer(endpoint.port.into()),
+            Value::text(endpoint.transport.as_str()),
+            Value::Integer(key),
+        ];
+        let found = rows(
+            database,
+            "SELECT d.document FROM observations o JOIN documents d ON d.observation = o.id \
+             WHERE o.address = ?1 AND o.port = ?2 AND o.transport = ?3 AND o.run = ?4 \
+             AND o.gone = 0 ORDER BY o.id DESC LIMIT 1",
+            &values,
+        )?;
+        for row in found {
+            let document = Columns::of(row).optional_text()?;
+            if let Some(document) = document
+                && each(endpoint, &document).is_break()
+            {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The light rows of a run, in the order of addresses.
+pub(crate) fn rows_of_run<D: Database>(
+    database: &mut D,
+    run: &str,
+) -> Result<Vec<Row>, StoreError> {
+    let key = run_key(database, run)?;
+    let verdicts: HashMap<i64, Option<Verdict>> = kinds(database)?
+        .into_iter()
+        .map(|(id, kind)| Ok((id, verdict(kind.verdict)?)))
+        .collect::<Result<_, StoreError>>()?;
+    let mut light = Vec::new();
+    database.query(
+        "SELECT o.address, o.port, o.transport, o.digest, o.kind, o.pid, o.process_start \
+         FROM observations o WHERE o.run = ?1 AND o.gone = 0 ORDER BY o.id",
+        &[Value::Integer(key)],
+        &mut |row| {
+            let mut columns = Columns::of(row);
+            let (address, port) = (columns.bytes()?, columns.integer()?);
+            light.push(Row {
+                endpoint: endpoint(&address, port, &columns.text()?)?,
+                digest: columns.integer()?.cast_unsigned(),
+                verdict: verdicts.get(&columns.integer()?).copied().flatten(),
+                pid: columns.optional_integer()?.map(i64::cast_unsigned),
+                process_start_unix_s: columns.optional_integer()?,
+            });
+            Ok(ControlFlow::Continue(()))
+        },
+    )?;
+    light.sort_by(|one, other| one.endpoint.cmp(&other.endpoint));
+    Ok(light)
+}
+
+/// Endpoints that a source saw last as there, in the order of addresses.
+pub(crate) fn endpoints_of_source<D: Database>(
+    database: &mut D,
+    source: &str,
+) -> Result<Vec<Endpoint>, StoreError> {
+    let mut endpoints = Vec::new();
+    database.query(
+        "SELECT o.address, o.port, o.transport FROM observations o WHERE o.current = 1 \
+         AND o.gone = 0 AND o.source = ?1 ORDER BY o.address, o.port, o.transport",
+        &[Value::text(clean(&inventory::fold(source)))],
+        &mut |row| {
+            let mut columns = Columns::of(row);
+            let (address, port) = (columns.bytes()?, columns.integer()?);
+            endpoints.push(endpoint(&address, port, &columns.text()?)?);
+            Ok(ControlFlow::Continue(()))
+        },
+    )?;
+    Ok(endpoints)
+}
+
+/// What facets need of a kind.
+struct Kind {
+    port: i64,
+    transport: String,
+    source: String,
+    verdict: Option<String>,
+    version: Option<String>,
+    auth: Option<String>,
+    protocol: Option<String>,
+    findings: String,
+    severities: i64,
+}
+
+fn kinds<D: Database>(database: &mut D) -> Result<HashMap<i64, Kind>, StoreError> {
+    let mut kinds = HashMap::new();
+    database.query(
+        "SELECT id, port, transport, source, verdict, version, auth, protocol, findings, \
+         severities FROM kinds",
+        &[],
+        &mut |row| {
+            let mut columns = Columns::of(row);
+            let id = columns.integer()?;
+            let kind = Kind {
+                port: columns.integer()?,
+                transport: columns.text()?,
+                source: columns.text()?,
+                verdict: columns.optional_text()?,
+                version: columns.optional_text()?,
+                auth: columns.optional_text()?,
+                protocol: columns.optional_text()?,
+                findings: columns.text()?,
+                severities: columns.integer()?,
+            };
+            kinds.insert(id, kind);
+            Ok(ControlFlow::Continue(()))
+        },
+    )?;
+    Ok(kinds)
+}
+
+impl Kind {
+    /// The values that a facet counts; none if it is not known.
+    fn labels(&self, facet: &Facet) -> Vec<String> {
+        let one = |value: &Option<String>| value.iter().cloned().collect();
+        match facet {
+            Facet::Port => vec![self.port.to_string()],
+            Facet::Transport => vec![self.transport.clone()],
+            Facet::Source => vec![self.source.clone()],
+            Facet::Verdict => one(&self.verdict),
+            Facet::Version => one(&self.version),
+            Facet::Auth => one(&self.auth),
+            Facet::Protocol => one(&self.protocol),
+            Facet::Severity => model::Severity::ALL
+                .into_iter()
+                .rev()
+                .find(|severity| self.severities & select::severity_bit(*severity) != 0)
+                .map(|severity| severity.as_str().to_owned())
+                .into_iter()
+                .collect(),
+            Facet::Code => {
+                let lines = self.findings.lines();
+                let mut codes: Vec<String> = lines
+                    .filter_map(|line| line.split(' ').next())
+                    .map(str::to_owned)
+                    .collect();
+                codes.sort();
+                codes.dedup();
+                codes
+            }
+            Facet::Asn | Facet::Country | Facet::Owner | Facet::Tag => Vec::new(),
+            Facet::Host | Facet::Net { .. } => Vec::new(),
+        }
+    }
+}
+
+/// How often each value occurs in the answer to a query, most frequent first.
+pub(crate) fn facets<D: Database>(
+    database: &mut D,
+    query: &Query,
+    view: &View<'_>,
+    facets: &[Facet],
+) -> Result<Vec<FacetCounts>, StoreError> {
+    let condition = condition(database, query, view)?;
+    facets
+        .iter()
+        .map(|facet| facet_counts(database, &condition, facet))
+        .collect()
+}
+
+type Counts = BTreeMap<Option<String>, u64>;
+
+fn facet_counts<D: Database>(
+    database: &mut D,
+    condition: &Condition,
+    facet: &Facet,
+) -> Result<FacetCounts, StoreError> {
+    let counts = match facet {
+        Facet::Asn | Facet::Country | Facet::Owner | Facet::Tag => {
+            let places = place_labels(database, facet)?;
+            grouped(database, condition, "o.place", |place| {
+                labels_of(place, |place| places.get(&place).cloned())
+            })?
+        }
+        Facet::Host => grouped(database, condition, "o.hostname", |host| match host {
+            Value::Text(text) => vec![text.into_owned()],
+            _ => Vec::new(),
+        })?,
+        Facet::Net { v4, v6 } => {
+            // The kind of address, 16 bytes, and nothing of a zone.
+            let group = "substr(o.address, 1, 17)";
+            grouped(database, condition, group, |address| match address {
+                Value::Bytes(key) => network(&key, *v4, *v6).into_iter().collect(),
+                _ => Vec::new(),
+            })?
+        }
+        _ => {
+            let kinds = kinds(database)?;
+            grouped(database, condition, "o.kind", |kind| {
+                labels_of(kind, |kind| kinds.get(&kind).map(|kind| kind.labels(facet)))
+            })?
+        }
+    };
+    let mut counts: FacetCounts = counts.into_iter().collect();
+    // Stable: values that are as frequent stay in the order of their names.
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    Ok(counts)
+}
+
+fn labels_of(id: Value<'_>, labels: impl Fn(i64) -> Option<Vec<String>>) -> Vec<String> {
+    id.integer().and_then(labels).unwrap_or_default()
+}
+
+fn grouped<D: Database>(
+    database: &mut D,
+    condition: &Condition,
+    group: &str,
+    labels: impl Fn(Value<'static>) -> Vec<String>,
+) -> Result<Counts, StoreError> {
+    let sql = format!(
+        "SELECT {group}, count(*) FROM observations o WHERE {} GROUP BY {group}",
+        condition.sql
+    );
+    let mut counts = Counts::new();
+    database.query(&sql, &condition.values, &mut |row| {
+        let mut row = row.into_iter();
+        let (value, count) = (row.next(), row.next());
+        let count = count.and_then(|count| count.integer()).unwrap_or(0);
+        let labels = value.map(&labels).unwrap_or_default();
+        let mut add = |label| *counts.entry(label).or_default() += count.unsigned_abs();
+        if labels.is_empty() {
+            add(None);
+        }
+        for label in labels {
+            add(Some(label));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(counts)
+}
+
+fn place_labels<D: Database>(
+    database: &mut D,
+    facet: &Facet,
+) -> Result<HashMap<i64, Vec<String>>, StoreError> {
+    let column = match facet {
+        Facet::Asn => "CAST(asn AS TEXT)",
+        Facet::Country => "upper(country)",
+        Facet::Owner => "owner",
+        _ => "tags",
+    };
+    let mut labels = HashMap::new();
+    let sql = format!("SELECT id, {column} FROM places");
+    database.query(&sql, &[], &mut |row| {
+        let mut columns = Columns::of(row);
+        let id = columns.integer()?;
+        let text = columns.optional_text()?;
+        let one_place = match (facet, text) {
+            (_, None) => Vec::new(),
+            (Facet::Tag, Some(tags)) => {
+                let mut tags = texts(&tags);
+                tags.sort();
+                tags.dedup();
+                tags
+            }
+            (_, Some(text)) => vec![text],
+        };
+        labels.insert(id, one_place);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(labels)
+}
+
+/// The network of an address, as `10.0.0.0/8`; none of a unix socket.
+fn network(key: &[u8], v4: u8, v6: u8) -> Option<String> {
+    let address = match endpoint(key, 0, "tcp").ok()?.address {
+        Address::Ip(ip) => ip,
+        Address::Zoned(ip, _) => IpAddr::V6(ip),
+        Address::Unix(_) => return None,
+    };
+    Some(match address {
+        IpAddr::V4(ip) => {
+            let length = v4.min(32);
+            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
+            format!(
+                "{}/{length}",
+                std::net::Ipv4Addr::from(u32::from(ip) & mask)
+            )
+        }
+        IpAddr::V6(ip) => {
+            let length = v6.min(128);
+            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+            format!(
+                "{}/{length}",
+                std::net::Ipv6Addr::from(u128::from(ip) & mask)
+            )
+        }
+    })
+}
+
+/// The current rows of an endpoint, of one source.
+pub(crate) fn current_of<D: Database>(
+    database: &mut D,
+    endpoint: &Endpoint,
+    source: &str,
+) -> Result<Option<Past>, StoreError> {
+    Ok(past_of(database, endpoint, Some(source))?.pop())
+}
+
+/// Everything that was seen of an endpoint, oldest first.
+pub(crate) fn history<D: Database>(
+    database: &mut D,
+    endpoint: &Endpoint,
+) -> Result<Vec<Past>, StoreError> {
+    past_of(database, endpoint, None)
+}
