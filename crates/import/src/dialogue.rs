@@ -306,9 +306,11 @@ fn amplification(fields: Fields<'_>, ipv6: bool) -> Result<Amplification, Import
     // The ratio tells whose headers were counted, should they not be those of the address.
     let mut other = amplification.clone();
     other.ipv6 = !ipv6;
-    let distance = |one: &Amplification| wire_ratio.map(|ratio| (one.wire_ratio() - ratio).abs());
-    if distance(&other) < distance(&amplification) {
-        amplification = other;
+    if let Some(ratio) = wire_ratio {
+        let distance = |one: &Amplification| (one.wire_ratio() - ratio).abs();
+        if distance(&other) < distance(&amplification) {
+            amplification = other;
+        }
     }
     Ok(amplification)
 }

@@ -59,6 +59,64 @@ pub enum ImportError {
         /// Its number, from 1.
         line: u64,
     },
+    /// A record over several lines, or a row or tag, beyond the limit.
+    #[error("line {line} begins a record longer than {bytes_max} bytes")]
+    RecordTooLong {
+        /// The number of its first line, from 1.
+        line: u64,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// Something inside of something, too often.
+    #[error("line {line} nests deeper than {depth_max} levels")]
+    TooDeep {
+        /// Its number, from 1.
+        line: u64,
+        /// The limit.
+        depth_max: u32,
+    },
+    /// A line that is not what every line of such a file is.
+    #[error("line {line} is not {expected}")]
+    NotSuchALine {
+        /// Its number, from 1.
+        line: u64,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// What is not XML, or more of XML than is read.
+    #[error("line {line} is not XML: {problem}")]
+    NotXml {
+        /// Its number, from 1.
+        line: u64,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A table without a column that is needed.
+    #[error("its heading has no column `{column}`")]
+    NoColumn {
+        /// The column.
+        column: &'static str,
+    },
+    /// What should be gzip and is damaged.
+    #[error("it cannot be unpacked around byte {byte}: {problem}")]
+    NotGzip {
+        /// Bytes that were read of it.
+        byte: u64,
+        /// What the unpacker says.
+        problem: String,
+    },
+    /// A packed file of more than anybody has.
+    #[error("it unpacks to more than {bytes_max} bytes")]
+    UnpacksToTooMuch {
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// A packed file that is made to fill memory or disk.
+    #[error("it unpacks to more than {ratio_max} times its size, as no list of scanners does")]
+    Bomb {
+        /// The limit.
+        ratio_max: u64,
+    },
     /// No `run` record in the whole file.
     #[error("it has no run record; is it the NDJSON output of memsweep?")]
     NoRunRecord,
@@ -75,8 +133,16 @@ impl ImportError {
             | ImportError::MissingKey { line, .. }
             | ImportError::WrongValue { line, .. }
             | ImportError::NewerSchema { line, .. }
-            | ImportError::AnotherPlan { line } => *line = number,
-            ImportError::NoRunRecord => {}
+            | ImportError::AnotherPlan { line }
+            | ImportError::RecordTooLong { line, .. }
+            | ImportError::TooDeep { line, .. }
+            | ImportError::NotSuchALine { line, .. }
+            | ImportError::NotXml { line, .. } => *line = number,
+            ImportError::NoColumn { .. }
+            | ImportError::NotGzip { .. }
+            | ImportError::UnpacksToTooMuch { .. }
+            | ImportError::Bomb { .. }
+            | ImportError::NoRunRecord => {}
         }
         self
     }

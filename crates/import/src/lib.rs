@@ -1,4 +1,4 @@
-//! Results of earlier runs, read back: bytes in, values out.
+//! Results of earlier runs, ours and other tools', read back: bytes in, values out.
 //!
 //! memsweep's own NDJSON is read in two ways. [`NdjsonReader`] gathers what `--resume` and `verify`
 //! need of a whole file. [`read_line`] gives one record, whole, as it was before it was written.
@@ -6,6 +6,9 @@
 //! be read as long as its schema is known. The last line of a file may be torn, because a machine
 //! may have gone down while it was written; anything else that is wrong is an error that names its
 //! line.
+//!
+//! What nmap, masscan, zmap, zgrab2, Shodan, Censys, BinaryEdge and Shadowserver saw comes out of an
+//! [`Importer`] as [`Foreign`], in the words of [`model::Evidence`].
 
 mod error;
 mod fields;
@@ -16,9 +19,12 @@ mod ndjson;
 mod own;
 mod run;
 
+mod foreign;
+
 use model::{Pending, Transport, Verdict, VerdictCounts};
 
 pub use error::ImportError;
+pub use foreign::{Foreign, Importer, Kind, RECOGNISE_BYTES, Recognised, Tally, recognise};
 pub use ndjson::{ENDPOINTS_MAX, LINE_BYTES_MAX, NdjsonReader, read_ndjson};
 pub use own::{Line, Progress, RuleCode, grade_of_summary, read_endpoint, read_line, read_run, read_summary};
 
