@@ -117,6 +117,18 @@ pub enum ImportError {
         /// The limit.
         ratio_max: u64,
     },
+    /// What should be a database of networks and is damaged.
+    #[error("it is no database of networks: {problem}")]
+    NotADatabase {
+        /// What the reader says.
+        problem: String,
+    },
+    /// More networks than anybody lists by hand.
+    #[error("it lists more than {networks_max} networks")]
+    TooManyNetworks {
+        /// The limit.
+        networks_max: usize,
+    },
     /// No `run` record in the whole file.
     #[error("it has no run record; is it the NDJSON output of memsweep?")]
     NoRunRecord,
@@ -142,6 +154,8 @@ impl ImportError {
             | ImportError::NotGzip { .. }
             | ImportError::UnpacksToTooMuch { .. }
             | ImportError::Bomb { .. }
+            | ImportError::NotADatabase { .. }
+            | ImportError::TooManyNetworks { .. }
             | ImportError::NoRunRecord => {}
         }
         self

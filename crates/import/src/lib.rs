@@ -8,7 +8,8 @@
 //! line.
 //!
 //! What nmap, masscan, zmap, zgrab2, Shodan, Censys, BinaryEdge and Shadowserver saw comes out of an
-//! [`Importer`] as [`Foreign`], in the words of [`model::Evidence`].
+//! [`Importer`] as [`Foreign`], in the words of [`model::Evidence`]. [`Networks`] tells from the
+//! user's own files whose an address is.
 
 mod error;
 mod fields;
@@ -20,13 +21,17 @@ mod own;
 mod run;
 
 mod foreign;
+mod networks;
 
 use model::{Pending, Transport, Verdict, VerdictCounts};
 
 pub use error::ImportError;
 pub use foreign::{Foreign, Importer, Kind, RECOGNISE_BYTES, Recognised, Tally, recognise};
 pub use ndjson::{ENDPOINTS_MAX, LINE_BYTES_MAX, NdjsonReader, read_ndjson};
-pub use own::{Line, Progress, RuleCode, grade_of_summary, read_endpoint, read_line, read_run, read_summary};
+pub use networks::Networks;
+pub use own::{
+    Line, Progress, RuleCode, grade_of_summary, read_endpoint, read_line, read_run, read_summary,
+};
 
 /// What a file says about a run.
 #[derive(Clone, Debug, PartialEq, Eq)]

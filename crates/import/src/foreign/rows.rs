@@ -51,6 +51,11 @@ impl<'a> Row<'a> {
         (!field.is_empty()).then_some(field)
     }
 
+    /// Whether all of it is text.
+    pub(crate) fn is_utf8(&self) -> bool {
+        std::str::from_utf8(self.text).is_ok()
+    }
+
     fn len(&self) -> usize {
         self.ends.len()
     }
@@ -103,6 +108,19 @@ impl Rows {
         // No more bytes is what the reader knows the end by.
         self.read(&[], &mut last)?;
         Ok(if is_whole { Ended::Whole } else { torn })
+    }
+
+    /// The same where nothing may be missing: what is wrong with the last row is an error like any
+    /// other. Gives the heading; none of an empty file.
+    pub(crate) fn finish_strictly(
+        mut self,
+        each: &mut EachRow<'_>,
+    ) -> Result<Vec<String>, ImportError> {
+        if let Some(beginning) = self.beginning.take() {
+            self.read_beginning(&beginning, each)?;
+        }
+        self.read(&[], each)?;
+        Ok(self.heading.unwrap_or_default())
     }
 
     fn read_beginning(
