@@ -40,6 +40,14 @@ impl From<&StoredRun> for HistoryPoint {
 }
 
 impl History {
+    /// The points of these runs. One that broke off has none: it would look like a mend.
+    pub fn of<'a>(runs: impl IntoIterator<Item = &'a StoredRun>) -> History {
+        let complete = runs.into_iter().filter(|run| run.complete);
+        History {
+            points: complete.map(HistoryPoint::from).collect(),
+        }
+    }
+
     /// The latest points in the order of their times; none if there are too few for a plot.
     pub(crate) fn latest(&self) -> Vec<HistoryPoint> {
         let mut points = self.points.clone();

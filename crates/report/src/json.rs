@@ -86,6 +86,13 @@ impl JsonReport {
     }
 }
 
+/// A whole document that is one value.
+pub(crate) fn document(value: &Value) -> String {
+    let mut text = escape_json(&format!("{value:#}"));
+    text.push('\n');
+    text
+}
+
 /// Writes a value over several lines, all but the first pushed in by this many spaces.
 fn pretty(value: &Value, indent: usize, out: &mut Vec<u8>) {
     let text = escape_json(&format!("{value:#}"));

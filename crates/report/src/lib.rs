@@ -12,9 +12,11 @@ mod ansible;
 mod audit;
 mod csv;
 mod diff;
+mod difference;
 mod digest;
 mod doctor;
 mod escape;
+mod facets;
 mod facts;
 mod fix;
 mod flaws;
@@ -33,6 +35,7 @@ mod nmap_port;
 mod pcapng;
 mod prometheus;
 mod rules;
+mod runs;
 mod shadowserver;
 mod text;
 pub mod tool;
@@ -49,14 +52,17 @@ use model::{
 
 pub use audit::{audit_json, audit_lines, audit_ndjson};
 pub use diff::unified_diff;
+pub use difference::{ComparedRuns, diff_json, diff_markdown, diff_ndjson, diff_text};
 pub use doctor::{diagnosis_json, diagnosis_lines};
 pub use escape::escape_for_terminal;
+pub use facets::{facets_csv, facets_json, facets_text};
 pub use fix::{FixReport, fix_json, fix_text};
 pub use history::{History, HistoryPoint};
 pub use rules::{
     Explanation, grade_json, grade_text, rule_documents, rule_json, rule_text, rules_json,
     rules_text,
 };
+pub use runs::{runs_json, runs_text};
 
 /// A form of report, by the word that `--output` takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

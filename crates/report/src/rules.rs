@@ -6,7 +6,7 @@ use model::{Language, Text};
 use serde_json::{Value, json};
 
 use crate::TextOptions;
-use crate::escape::escape_json;
+use crate::json::document;
 use crate::layout::width;
 use crate::text::page::{Ink, Label, Page, WIDTH_COLUMNS_MIN};
 use crate::values::{Object, set, set_some};
@@ -167,12 +167,12 @@ pub fn grade_text(options: &TextOptions) -> String {
 
 /// One rule as a JSON object, in both languages.
 pub fn rule_json(rule: &Explanation) -> String {
-    pretty(&rule_value(rule))
+    document(&rule_value(rule))
 }
 
 /// All rules as a JSON array.
 pub fn rules_json() -> String {
-    pretty(&Explanation::all().iter().map(rule_value).collect())
+    document(&Explanation::all().iter().map(rule_value).collect())
 }
 
 /// How grades are made, as a JSON object.
@@ -189,7 +189,7 @@ pub fn grade_json() -> String {
             "debt_min": grade.debt_min(),
         })
     });
-    pretty(&json!({
+    document(&json!({
         "grades": stretches,
         "en": in_language(Language::English),
         "ja": in_language(Language::Japanese),
@@ -376,10 +376,4 @@ fn indented() -> Label<'static> {
         columns: 0,
         ink: Ink::Plain,
     }
-}
-
-fn pretty(value: &Value) -> String {
-    let mut text = escape_json(&format!("{value:#}"));
-    text.push('\n');
-    text
 }

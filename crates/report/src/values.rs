@@ -9,8 +9,8 @@ use std::time::SystemTime;
 use assess::{Score, Scores};
 use model::{
     Acceptance, Address, Amplification, Answer, Auth, Certificate, Connections, Contact, Dialogue,
-    Ending, Enrichment, Evidence, Finding, IcmpError, MetaNoop, Pending, PlanBlock, Protocol,
-    Question, Record, Refusal, RunRecord, StatsTable, Summary, TlsFacts, Transport,
+    Ending, Endpoint, Enrichment, Evidence, Finding, IcmpError, MetaNoop, Pending, PlanBlock,
+    Protocol, Question, Record, Refusal, RunRecord, StatsTable, Summary, TlsFacts, Transport,
     Value as Statistic, Verdict, VerdictCounts, VerifiedFinding,
 };
 use serde_json::{Map, Number, Value, json};
@@ -186,14 +186,19 @@ fn set_pending(object: &mut Object, pending: &[Pending]) {
     }
 }
 
+/// Which endpoint it is.
+pub(crate) fn set_endpoint(object: &mut Object, endpoint: &Endpoint) {
+    set(object, "address", endpoint.address.to_string());
+    if endpoint.transport != Transport::Unix {
+        set(object, "port", endpoint.port);
+    }
+    set(object, "transport", endpoint.transport.as_str());
+}
+
 /// The `endpoint` record.
 pub(crate) fn endpoint(record: &Record) -> Value {
     let mut object = head("endpoint", &record.run, record.timestamp);
-    set(&mut object, "address", record.endpoint.address.to_string());
-    if record.endpoint.transport != Transport::Unix {
-        set(&mut object, "port", record.endpoint.port);
-    }
-    set(&mut object, "transport", record.endpoint.transport.as_str());
+    set_endpoint(&mut object, &record.endpoint);
     set_some(&mut object, "hostname", record.hostname.as_deref());
     if let Some(hardware) = &record.hardware {
         set(&mut object, "mac", hardware.address.to_string());
@@ -663,7 +668,7 @@ pub(crate) fn add_japanese_of_summary(value: &mut Value, summary: &Summary) {
     value["ja"] = json!({ "notes": notes });
 }
 
-fn counts(verdicts: &VerdictCounts) -> Object {
+pub(crate) fn counts(verdicts: &VerdictCounts) -> Object {
     let mut object = Object::new();
     for (verdict, count) in verdicts.iter() {
         set(&mut object, verdict.as_str(), count);
@@ -671,7 +676,7 @@ fn counts(verdicts: &VerdictCounts) -> Object {
     object
 }
 
-fn strings(texts: &[String]) -> Value {
+pub(crate) fn strings(texts: &[String]) -> Value {
     Value::Array(texts.iter().map(|text| text.as_str().into()).collect())
 }
 

@@ -4,7 +4,7 @@ use crate::escape::escape_for_terminal;
 
 /// Text that is no markup: every character that could begin some is escaped, and quoted words keep
 /// their backquotes as code.
-pub(super) fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let shown = escape_for_terminal(text);
     let pieces: Vec<&str> = shown.split('`').collect();
     // An odd backquote, or one beside another, is a character like any other.
@@ -51,7 +51,7 @@ fn escape(text: &str, written: &mut String) {
 }
 
 /// Text as code: nothing in it is markup, but for a bar, which ends a cell of a table even there.
-pub(super) fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let shown = escape_for_terminal(text)
         .replace('`', "'")
         .replace('|', "\\|");

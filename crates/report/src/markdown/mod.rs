@@ -14,7 +14,8 @@ use crate::escape::escape_for_terminal;
 use crate::text::verified;
 use crate::words::{grouped, moment};
 use crate::{History, HistoryPoint, Report, Style, TextOptions, labels};
-use escape::{code, longest_run, text};
+use escape::longest_run;
+pub(crate) use escape::{code, text};
 
 /// Addresses in a row of a map.
 const MAP_COLUMNS: u64 = 16;

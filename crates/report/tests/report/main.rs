@@ -7,6 +7,7 @@ mod fixture;
 mod golden;
 mod grepable;
 mod html;
+mod kept;
 mod laws;
 mod nagios;
 mod nmap;
