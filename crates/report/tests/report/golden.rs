@@ -172,6 +172,17 @@ fn html_in_both_languages() {
     let options = options(Style::Find, English, 100);
     let text = render(Format::Html, &options, &fixture::found());
     check("found-en.html", &text);
+    let options = report::TextOptions {
+        style: Style::Scan,
+        ..options
+    };
+    for (run, name) in [
+        (fixture::nothing_exposed(), "nothing-exposed"),
+        (fixture::interrupted(), "interrupted"),
+    ] {
+        let text = render(Format::Html, &options, &run);
+        check(&format!("{name}-en.html"), &text);
+    }
 }
 
 #[test]
