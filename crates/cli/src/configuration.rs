@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use engine::AcceptedRisk;
+use import::Networks;
 use model::Transport;
 use serde::Deserialize;
 use targets::{AddressRange, Day, Hosts, Network, Scope, ScopeEntry, parse_target};
@@ -16,6 +17,8 @@ use crate::values::today;
 const SYSTEM_SCOPE: &str = "/etc/memsweep/scope.toml";
 /// A configuration larger than this is a mistake.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// No database of networks is as large.
+const ENRICHMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -109,6 +112,28 @@ pub(crate) fn parse_scope(text: &str, source: &str) -> Result<Vec<ScopeEntry>, S
         });
     }
     Ok(entries)
+}
+
+/// Reads what files of the user's own say of addresses; `None` if no file is named.
+pub(crate) fn read_networks(paths: &[PathBuf]) -> Result<Option<Networks>, Failure> {
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let mut networks = Networks::new();
+    for path in paths {
+        let failed = |error: &dyn std::fmt::Display| {
+            Failure::usage(format!("--enrich {}: {error}", path.display()))
+        };
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(ENRICHMENT_BYTES_MAX + 1).read_to_end(&mut bytes))
+            .map_err(|error| failed(&error))?;
+        if bytes.len() as u64 > ENRICHMENT_BYTES_MAX {
+            return Err(failed(&"larger than 1 GiB"));
+        }
+        networks.add(bytes).map_err(|error| failed(&error))?;
+    }
+    Ok(Some(networks))
 }
 
 /// Reads accepted risks; those that have ended are returned apart, to be mentioned.

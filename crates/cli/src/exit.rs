@@ -58,6 +58,8 @@ impl From<Exit> for ExitCode {
 pub(crate) enum Failure {
     /// The user's words, files or scope; exit code 2, before any packet.
     Usage(String),
+    /// A query that cannot be read: three lines that point at the place; exit code 2.
+    Query(String),
     /// This machine broke off the work; exit code 3.
     Broken(anyhow::Error),
 }
@@ -69,14 +71,14 @@ impl Failure {
 
     pub(crate) fn message(&self) -> String {
         match self {
-            Failure::Usage(message) => message.clone(),
+            Failure::Usage(message) | Failure::Query(message) => message.clone(),
             Failure::Broken(error) => format!("{error:#}"),
         }
     }
 
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Failure::Usage(_) => Exit::Usage,
+            Failure::Usage(_) | Failure::Query(_) => Exit::Usage,
             Failure::Broken(_) => Exit::Unfinished,
         }
     }

@@ -9,6 +9,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::values::{parse_duration, parse_rate};
 
+mod inventory;
+
+use inventory::{DIFF, FIND, IMPORT, REPORT};
+pub(crate) use inventory::{
+    DiffFlags, EnrichmentFlags, FindFlags, ImportFlags, InventoryFlags, ReportFlags, RunsAction,
+    RunsFlags, with_queries_marked,
+};
+
 /// Packets a second of a run that says nothing else.
 pub(crate) const RATE_PPS_DEFAULT: u64 = 10_000;
 /// Sends after the first of a run that says nothing else.
@@ -100,12 +108,26 @@ pub(crate) enum Command {
     Fix(FixFlags),
     /// Ask again about what a run found: is it closed now?
     #[command(
-        after_help = "FILE is the NDJSON of an earlier run (scan -o ndjson=FILE). \
+        after_help = "RUN is a run of the inventory, FILE the NDJSON of an earlier run. \
         Each of its findings \
         is closed, still open, or cannot be told. Exit code 0: all closed. 1: something is still \
         open. 3: cannot be told, or could not finish."
     )]
     Verify(VerifyFlags),
+    /// Search the inventory of what was seen: port:11211 transport:udp version:..1.5.6 …
+    #[command(after_help = FIND)]
+    Find(FindFlags),
+    /// What was scanned and imported
+    Runs(RunsFlags),
+    /// What changed between two runs
+    #[command(after_help = DIFF)]
+    Diff(DiffFlags),
+    /// A report of a run, as one HTML file
+    #[command(after_help = REPORT)]
+    Report(ReportFlags),
+    /// Take in what nmap, masscan, zmap, Shodan, Censys or Shadowserver saw
+    #[command(after_help = IMPORT)]
+    Import(ImportFlags),
     /// Which networks this user administers: list, add, remove, check
     Scope(ScopeFlags),
     /// Look into one server: memcached-tool's modes, over TCP, UDP, a unix socket or TLS
@@ -155,15 +177,24 @@ pub(crate) struct ScanFlags {
     /// Ask only part I of N parts that together are everything
     #[arg(long, value_name = "I/N", default_value = "1/1")]
     pub(crate) shard: String,
-    /// Continue an interrupted run from its NDJSON; its targets and plan are taken from there
-    #[arg(long, value_name = "FILE", conflicts_with_all =
-        ["targets", "input", "exclude", "exclude_file", "seed", "shard", "ports", "tcp", "udp"])]
-    pub(crate) resume: Option<PathBuf>,
+    /// Continue an interrupted run, by its id (memsweep runs) or from its NDJSON; its targets and
+    /// plan are taken from there
+    #[arg(long, value_name = "RUN|FILE", conflicts_with_all =
+        ["targets", "input", "exclude", "exclude_file", "seed", "shard", "ports", "tcp", "udp",
+         "from_import"])]
+    pub(crate) resume: Option<String>,
+    /// Ask what an import saw open (nmap, shodan …), as far as the scope allows; repeatable
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) from_import: Vec<String>,
     /// What would be sent to whom; nothing is sent
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) judging: JudgingFlags,
+    #[command(flatten)]
+    pub(crate) inventory: InventoryFlags,
+    #[command(flatten)]
+    pub(crate) enrichment: EnrichmentFlags,
     #[command(flatten)]
     pub(crate) output: OutputFlags,
 }
@@ -335,8 +366,8 @@ pub(crate) struct FixFlags {
 /// Flags of `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyFlags {
-    /// The NDJSON file of an earlier run, or targets
-    #[arg(value_name = "FILE|TARGET", required = true)]
+    /// An earlier run by its id (memsweep runs), its NDJSON file, or targets
+    #[arg(value_name = "RUN|FILE|TARGET", required = true)]
     pub(crate) subjects: Vec<String>,
     /// Ports to ask where a target names none
     #[arg(short = 'p', long, value_name = "PORTS", default_value = "11211")]
@@ -345,6 +376,10 @@ pub(crate) struct VerifyFlags {
     pub(crate) pace: PaceFlags,
     #[command(flatten)]
     pub(crate) judging: JudgingFlags,
+    #[command(flatten)]
+    pub(crate) inventory: InventoryFlags,
+    #[command(flatten)]
+    pub(crate) enrichment: EnrichmentFlags,
     #[command(flatten)]
     pub(crate) output: OutputFlags,
 }

@@ -5,6 +5,7 @@ mod commands;
 mod configuration;
 mod exit;
 mod flags;
+mod inventory;
 mod outputs;
 mod progress;
 mod terminal;
@@ -19,14 +20,17 @@ use crate::exit::{Exit, Failure};
 use crate::flags::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(flags::with_queries_marked(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return exit_of_usage(&error),
     };
     match run(cli) {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            terminal::say_error(&failure.message());
+            match &failure {
+                Failure::Query(lines) => lines.lines().for_each(terminal::say),
+                Failure::Usage(_) | Failure::Broken(_) => terminal::say_error(&failure.message()),
+            }
             failure.exit().into()
         }
     }
@@ -44,6 +48,11 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Doctor(flags) => commands::doctor::doctor(&flags),
         Command::Explain(flags) => commands::explain::explain(&flags),
         Command::Demo(flags) => commands::demo::demo(flags),
+        Command::Find(flags) => commands::find::find(&flags),
+        Command::Runs(flags) => commands::runs::runs(&flags),
+        Command::Diff(flags) => commands::diff::diff(&flags),
+        Command::Report(flags) => commands::report::report(&flags),
+        Command::Import(flags) => commands::import::import(&flags),
     }
 }
 

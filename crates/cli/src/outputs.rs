@@ -59,6 +59,15 @@ impl Outputs {
         options: &TextOptions,
         resumed: Option<&Path>,
     ) -> Result<Outputs, Failure> {
+        Outputs::open_with(typed, resumed, &|format| report::writer(format, options))
+    }
+
+    /// The same, with writers of the caller's own.
+    pub(crate) fn open_with(
+        typed: &[String],
+        resumed: Option<&Path>,
+        writer: &dyn Fn(Format) -> Box<dyn Report>,
+    ) -> Result<Outputs, Failure> {
         let mut outputs = Vec::new();
         let defaults = ["text".to_owned()];
         let typed = if typed.is_empty() {
@@ -101,7 +110,7 @@ impl Outputs {
                 )));
             }
             outputs.push(Output {
-                report: report::writer(format, options),
+                report: writer(format),
                 place,
                 typed: typed.clone(),
                 state: State::Alive,
@@ -249,6 +258,76 @@ impl Place {
         match self {
             Place::Stdout => "stdout".to_owned(),
             Place::File { path, .. } => path.display().to_string(),
+        }
+    }
+}
+
+/// Where the one answer of a command goes, and in which of its forms.
+pub(crate) struct Destination<'a> {
+    typed: &'a str,
+    word: &'a str,
+    path: Option<&'a Path>,
+}
+
+impl<'a> Destination<'a> {
+    /// Reads the outputs that were asked for, of which there can be one at most; without any, the
+    /// first form on stdout.
+    pub(crate) fn only(
+        typed: &'a [String],
+        words: &[&'static str],
+    ) -> Result<Destination<'a>, Failure> {
+        let Some((typed, rest)) = typed.split_first() else {
+            return Ok(Destination {
+                typed: "",
+                word: words.first().copied().unwrap_or_default(),
+                path: None,
+            });
+        };
+        if let Some(second) = rest.first() {
+            return Err(Failure::usage(format!(
+                "-o {second}: there is one answer, and it goes to -o {typed}"
+            )));
+        }
+        let (word, path) = match typed.split_once('=') {
+            Some((word, path)) => (word, Some(path)),
+            None => (typed.as_str(), None),
+        };
+        if !words.contains(&word) {
+            return Err(Failure::usage(format!(
+                "-o {typed}: write one of {}",
+                words.join(", ")
+            )));
+        }
+        if path == Some("") {
+            return Err(Failure::usage(format!(
+                "-o {typed}: a path is missing behind the ="
+            )));
+        }
+        let path = path.filter(|path| *path != "-").map(Path::new);
+        Ok(Destination { typed, word, path })
+    }
+
+    /// The form.
+    pub(crate) fn word(&self) -> &str {
+        self.word
+    }
+
+    /// Whether it goes to stdout.
+    pub(crate) fn is_stdout(&self) -> bool {
+        self.path.is_none()
+    }
+
+    /// Writes the answer. A reader that leaves is a good end.
+    pub(crate) fn write(&self, answer: &str) -> Result<(), Failure> {
+        match self.path {
+            Some(path) => std::fs::write(path, answer)
+                .map_err(|error| cannot_write(self.typed, &path.display().to_string(), &error)),
+            None => match Place::Stdout.write(answer.as_bytes()) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    Err(Failure::Broken(anyhow::anyhow!("stdout: {error}")))
+                }
+                Ok(()) | Err(_) => Ok(()),
+            },
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod doctor;
 mod event;
 pub mod fix;
 mod join;
+pub mod keep;
 mod scan;
 pub mod tool;
 pub mod verify;

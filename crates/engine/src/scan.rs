@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
+use import::Networks;
 use model::{
     Address, Contact, Ending, Endpoint, Enrichment, Evidence, Hardware, Impression, Judgement,
     Pending, Record, RunRecord, Severity, Summary, Text, Transport, Verdict, VerdictCounts,
@@ -36,6 +37,8 @@ pub struct Job {
     pub fail_on: Severity,
     /// Accepted risks in force.
     pub accepted: Vec<AcceptedRisk>,
+    /// What the administrator's own files say of addresses.
+    pub networks: Option<Arc<Networks>>,
     /// Verdicts of the run that this one continues.
     pub verdicts_before: VerdictCounts,
     /// Alarms of the run that this one continues.
@@ -255,6 +258,13 @@ impl Desk<'_> {
     fn record(&self, endpoint: Endpoint, evidence: Evidence, judgement: Judgement) -> Record {
         let (acceptances, alarm) =
             weigh(&self.job.accepted, &endpoint, &judgement, self.job.fail_on);
+        let mut enrichment = Enrichment::default();
+        if let (Some(networks), Some(ip)) = (&self.job.networks, endpoint.address.ip()) {
+            networks.enrich(ip, &mut enrichment);
+        }
+        if enrichment.owner.is_none() {
+            enrichment.owner = self.owner_by_scope(&endpoint.address);
+        }
         Record {
             run: Arc::clone(&self.job.run.run),
             timestamp: SystemTime::now(),
@@ -266,8 +276,17 @@ impl Desk<'_> {
             acceptances,
             alarm,
             source: None,
-            enrichment: Enrichment::default(),
+            enrichment,
         }
+    }
+
+    /// Whoever administers an address by the scope entry that lets it be asked.
+    fn owner_by_scope(&self, address: &Address) -> Option<String> {
+        let ip = address.ip()?;
+        let entries = self.permit.entries_used().iter();
+        let covering = entries.filter(|entry| entry.network.contains(ip));
+        let nearest = covering.max_by_key(|entry| entry.network.prefix_bits())?;
+        Some(nearest.owner.clone())
     }
 
     /// Whether an answer may still come and replace this record: nothing was heard, or only a

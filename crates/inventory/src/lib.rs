@@ -9,6 +9,7 @@ mod difference;
 mod facet;
 mod fingerprint;
 mod fold;
+mod imported;
 mod moment;
 mod observation;
 mod query;
@@ -26,6 +27,7 @@ pub use difference::{
 pub use facet::{FACET_VALUES_MAX, FACETS_MAX, Facet, FacetCounts, FacetError, facet_values};
 pub use fingerprint::digest;
 pub use fold::{fold, glob_matches, has_wildcard};
+pub use imported::{Imported, Reconciled, STANDINGS_MAX, Standing};
 pub use observation::{
     FINDING_PREFIX, FINDINGS_MAX, FindingKey, OWN_SOURCE, Observation, SETTING_PREFIX,
     SETTINGS_MAX, STATISTIC_PREFIX, TAGS_MAX, TEXT_CHARACTERS_MAX, VALUE_CHARACTERS_MAX,

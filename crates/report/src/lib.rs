@@ -23,6 +23,7 @@ mod flaws;
 mod grepable;
 mod history;
 mod html;
+mod imports;
 mod json;
 mod labels;
 mod layout;
@@ -58,6 +59,7 @@ pub use escape::escape_for_terminal;
 pub use facets::{facets_csv, facets_json, facets_text};
 pub use fix::{FixReport, fix_json, fix_text};
 pub use history::{History, HistoryPoint};
+pub use imports::{imports_json, imports_text};
 pub use rules::{
     Explanation, grade_json, grade_text, rule_documents, rule_json, rule_text, rules_json,
     rules_text,

@@ -152,6 +152,16 @@ impl<'a> Value<'a> {
         Value::Bytes(bytes.into())
     }
 
+    pub(crate) fn into_owned(self) -> Value<'static> {
+        match self {
+            Value::Null => Value::Null,
+            Value::Integer(number) => Value::Integer(number),
+            Value::Real(number) => Value::Real(number),
+            Value::Text(text) => Value::text(text.into_owned()),
+            Value::Bytes(bytes) => Value::bytes(bytes.into_owned()),
+        }
+    }
+
     pub(crate) fn flag(flag: bool) -> Value<'a> {
         Value::Integer(i64::from(flag))
     }

@@ -48,6 +48,14 @@ pub enum StoreError {
     /// PostgreSQL complains, or cannot be reached. Never holds the password.
     #[error("the PostgreSQL server failed: {0}")]
     Postgres(String),
+    /// The PostgreSQL server does not let us in, or is not there.
+    #[error("failed to connect to {place}: {reason}")]
+    Unreachable {
+        /// Where, without credentials.
+        place: String,
+        /// Why not.
+        reason: String,
+    },
     /// The address of a PostgreSQL server cannot be read.
     #[error("failed to read the address of a PostgreSQL server: {0}")]
     Url(String),

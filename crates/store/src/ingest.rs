@@ -17,6 +17,8 @@ use crate::database::{ColumnType, Columns, Database, Dialect, Table, Value, numb
 use crate::select::{confidence_bit, line, severity_bit};
 use crate::{Covers, Ingested, Observations, StoreError};
 
+/// As many rows make the planner's view of the tables old.
+pub(crate) const ANALYSED_FROM: u64 = 1_000;
 /// How many kinds and places are remembered at once while rows go in.
 const REMEMBERED_MAX: usize = 20_000;
 /// How many endpoints are looked at in one go for whether they are gone.
@@ -89,6 +91,10 @@ pub(crate) fn ingest<D: Database>(
         counted.observations += 1;
     }
     writer.database.flush()?;
+    if D::DIALECT == Dialect::Postgres && counted.observations >= ANALYSED_FROM {
+        // Its planner would take the table to be as empty as it was.
+        writer.database.analyse()?;
+    }
     settle(writer.database, key)?;
     if &*run.source == OWN_SOURCE {
         counted.gone = writer.mark_gone(run, covers)?;

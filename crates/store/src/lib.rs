@@ -9,14 +9,16 @@ mod database;
 mod error;
 mod find;
 mod ingest;
+mod location;
+mod log;
 mod migrations;
+mod postgres;
 mod runs;
 mod select;
 mod sqlite;
 mod store;
 
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -24,6 +26,8 @@ use inventory::{Observation, Query, Row, StoredRun};
 use model::{Endpoint, Verdict};
 
 pub use error::StoreError;
+pub use location::Location;
+pub use log::{LINE_BYTES_MAX, Lines, LogEntry, Logs, RunLog, read_lines};
 
 /// Observations of a run, each with the line of its record as it was written.
 pub type Observations<'a> = &'a mut dyn Iterator<
@@ -255,10 +259,13 @@ pub trait Store {
     fn prune(&mut self, before: SystemTime) -> Result<Vec<StoredRun>, StoreError>;
 }
 
-/// Opens the inventory in a file of SQLite; makes it if there is none.
+/// Opens the inventory that is there; makes it if there is none.
 ///
 /// # Errors
-/// If the file cannot be opened, is something else, or was written by a newer memsweep.
-pub fn open_sqlite(path: &Path) -> Result<Box<dyn Store>, StoreError> {
-    Ok(Box::new(store::Index(sqlite::Sqlite::open(path)?)))
+/// If it cannot be reached or made, is something else, or was written by a newer memsweep.
+pub fn open(location: &Location) -> Result<Box<dyn Store>, StoreError> {
+    Ok(match location {
+        Location::File(path) => Box::new(store::Index(sqlite::Sqlite::open(path)?)),
+        Location::Postgres { url, .. } => Box::new(store::Index(postgres::Postgres::open(url)?)),
+    })
 }

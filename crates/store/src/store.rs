@@ -12,9 +12,6 @@ use crate::{
     StoreError, View, find, ingest, runs,
 };
 
-/// As many rows make the planner's view of the tables old.
-const ANALYSED_FROM: u64 = 1_000;
-
 /// A store in a database.
 #[derive(Debug)]
 pub(crate) struct Index<D>(pub(crate) D);
@@ -29,7 +26,7 @@ impl<D: Database> Store for Index<D> {
         let ingested = transaction(&mut self.0, |database| {
             ingest::ingest(database, run, observations, covers)
         })?;
-        if ingested.observations >= ANALYSED_FROM {
+        if ingested.observations >= ingest::ANALYSED_FROM {
             self.0.analyse()?;
         }
         Ok(ingested)

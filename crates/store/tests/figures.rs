@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use inventory::{Bounds, Query, RunKind, StoredRun, Term, version_key};
 use model::{Severity, Transport};
-use store::{Facet, Store, View};
+use store::{Facet, Location, Store, View};
 
 use common::{at, one_of_many, run};
 
@@ -163,7 +163,7 @@ fn a_large_import_is_searched_at_once() {
     let path = folder.path().join("inventory.db");
     let rows = rows();
     let mut figures = String::new();
-    let mut store = store::open_sqlite(&path).unwrap();
+    let mut store = store::open(&Location::File(path.clone())).unwrap();
     let first = import(&mut *store, "20260101-a", 0, rows);
     let size = std::fs::metadata(&path).unwrap().len() / 1024 / 1024;
     writeln!(

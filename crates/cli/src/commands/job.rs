@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use engine::keep::Recording;
 use engine::verify::Verifier;
 use engine::ways::{self, FrameOptions, Wish};
 use engine::{AcceptedRisk, EngineKind, Job, Outcome};
@@ -19,19 +20,21 @@ use model::{
     VerdictCounts,
 };
 use report::{Style, TextOptions};
-use sockets::{Plan, TimeoutPolicy};
+use sockets::{Plan, ReverseNames, TimeoutPolicy};
+use store::{Location, Logs};
 use targets::{
     AddressRange, Hosts, Order, Permit, Scope, Selection, SelectionBuilder, Shard, Target,
     parse_target, parse_target_lines,
 };
 
 use crate::commands::telling::Teller;
-use crate::configuration::{read_accepted, read_scope};
+use crate::configuration::{read_accepted, read_networks, read_scope};
 use crate::exit::{Exit, Failure};
 use crate::flags::{
-    Engine, JudgingFlags, OutputFlags, PaceFlags, RATE_PPS_DEFAULT, RETRIES_DEFAULT, RETRIES_MAX,
-    SeverityFlag,
+    Engine, EnrichmentFlags, InventoryFlags, JudgingFlags, OutputFlags, PaceFlags,
+    RATE_PPS_DEFAULT, RETRIES_DEFAULT, RETRIES_MAX, SeverityFlag,
 };
+use crate::inventory::{failure, location, open_at};
 use crate::outputs::Outputs;
 use crate::progress::ProgressLine;
 use crate::terminal;
@@ -65,7 +68,8 @@ pub(crate) struct Manner {
 
 /// Where an interrupted run is continued.
 pub(crate) struct Resumption {
-    pub(crate) path: PathBuf,
+    /// As it was typed.
+    pub(crate) name: String,
     pub(crate) run: String,
     pub(crate) counter: u64,
     pub(crate) pending: Vec<Pending>,
@@ -197,6 +201,32 @@ pub(crate) struct Prepared {
     pub(crate) wish: Wish,
     pub(crate) frames: FrameOptions,
     pub(crate) remarks: Vec<String>,
+    /// Where the run is kept; `None` if it is not.
+    pub(crate) keeping: Option<Keeping>,
+    /// Whether names of addresses are looked up.
+    pub(crate) resolve: bool,
+}
+
+/// Where a run is kept.
+pub(crate) struct Keeping {
+    pub(crate) location: Location,
+    /// The kept run that this one continues.
+    pub(crate) resumes: Option<String>,
+}
+
+impl Prepared {
+    /// Has the run kept, and its records enriched.
+    pub(crate) fn keep(
+        &mut self,
+        inventory: &InventoryFlags,
+        enrichment: &EnrichmentFlags,
+        resumes: Option<String>,
+    ) -> Result<(), Failure> {
+        self.keeping = location(inventory).map(|location| Keeping { location, resumes });
+        self.job.networks = read_networks(&enrichment.enrich)?.map(Arc::new);
+        self.resolve = enrichment.resolve;
+        Ok(())
+    }
 }
 
 /// Everything that can be wrong is found here, before a packet leaves.
@@ -225,7 +255,7 @@ pub(crate) fn prepare(
         return Err(Failure::usage(format!(
             "{}: its targets are another set now (a name or `local` means other addresses); scan \
              them anew",
-            resume.path.display()
+            resume.name
         )));
     }
     let permit = permit(&scope, selection)?;
@@ -242,6 +272,8 @@ pub(crate) fn prepare(
         job,
         permit,
         remarks,
+        keeping: None,
+        resolve: false,
     })
 }
 
@@ -354,6 +386,7 @@ fn job(
         accepted,
         verdicts_before: resume.map(|resume| resume.verdicts).unwrap_or_default(),
         alarms_before: resume.map_or(0, |resume| resume.alarms),
+        networks: None,
         notes: scope_notes(permit),
     }
 }
@@ -503,7 +536,16 @@ pub(crate) fn run_verifying(
         .transpose()
         .map_err(Failure::usage)?;
     outputs.make_room()?;
+    let recording = prepared.keeping.as_ref().map(|keeping| {
+        let logs = Logs::new(keeping.location.logs());
+        match &keeping.resumes {
+            Some(run) => Recording::resume(&logs, run),
+            None => Recording::begin(&logs, &job.run.run),
+        }
+    });
     let mut teller = Teller {
+        recording,
+        names: prepared.resolve.then(ReverseNames::new),
         outputs,
         line: ProgressLine::new(output.quiet, language),
         tap,
@@ -523,7 +565,15 @@ pub(crate) fn run_verifying(
     if let Some(error) = &error {
         terminal::say_error(&error.to_string());
     }
-    let Teller { outputs, gone, .. } = teller;
+    let Teller {
+        outputs,
+        gone,
+        recording,
+        ..
+    } = teller;
+    if let (Some(keeping), Some(recording)) = (&prepared.keeping, recording) {
+        take_in(keeping, recording, output.verbose);
+    }
     let broken = error.is_some() || outputs.has_failed();
     outcome.complete &= !broken && gone.is_none();
     // That we stopped it ourselves is no interruption.
@@ -533,6 +583,32 @@ pub(crate) fn run_verifying(
         broken,
         left: outputs.was_only_stdout_and_left(),
     })
+}
+
+/// Takes a run that has ended into the inventory. Whatever goes wrong is said, and changes nothing
+/// about the run.
+fn take_in(keeping: &Keeping, recording: Recording, verbose: bool) {
+    let run = recording.run().to_owned();
+    if let Some(failure) = recording.failure() {
+        terminal::say(&format!(
+            "memsweep: the run is not kept as a whole: {failure}"
+        ));
+    }
+    let taken = recording
+        .finish()
+        .map_err(Failure::usage)
+        .and_then(|is_there| match is_there {
+            true => open_at(&keeping.location)?.take_in(&run).map_err(failure),
+            false => Ok(false),
+        });
+    match taken {
+        Ok(true) if verbose => terminal::say(&format!("memsweep: kept as run {run}")),
+        Ok(_) => {}
+        Err(error) => terminal::say(&format!(
+            "memsweep: the run is not in the inventory yet: {}; `memsweep runs` tries again",
+            error.message()
+        )),
+    }
 }
 
 /// Every port that the run asks.
@@ -579,6 +655,11 @@ pub(crate) fn severity(flag: SeverityFlag) -> Severity {
 /// for its hash tables.
 fn random() -> u64 {
     RandomState::new().hash_one(SystemTime::now())
+}
+
+/// A new id for a run.
+pub(crate) fn fresh_run_id(timestamp: SystemTime) -> Arc<str> {
+    run_id(timestamp, random())
 }
 
 /// Sorts by time, and two runs of the same second differ.

@@ -1,13 +1,15 @@
 //! `scan` and `check`.
 
 use interview::Depth;
+use model::Transport;
 use report::Style;
-use targets::{Shard, parse_ports, parse_shard, parse_target};
+use targets::{Shard, Target, parse_ports, parse_shard, parse_target};
 
 use crate::commands::job::{Manner, Prepared, Resumption, Wanted, parse_targets, prepare, run};
-use crate::commands::past::read_past_run;
+use crate::commands::past::{Past, read_past};
 use crate::exit::{Exit, Failure};
-use crate::flags::ScanFlags;
+use crate::flags::{InventoryFlags, ScanFlags};
+use crate::inventory::{failure, is_file, location, open_inventory};
 use crate::terminal::Lines;
 
 /// `memsweep scan`.
@@ -21,16 +23,21 @@ pub(crate) fn check(flags: ScanFlags) -> Result<Exit, Failure> {
 }
 
 fn sweep(flags: ScanFlags, depth: Depth, style: Style) -> Result<Exit, Failure> {
-    let (wanted, manner) = match &flags.resume {
-        Some(_) => resumed(&flags, depth)?,
-        None => typed(&flags, depth)?,
+    let (wanted, manner, resumes) = match &flags.resume {
+        Some(named) => resumed(&flags, named, depth)?,
+        None => {
+            let (wanted, manner) = typed(&flags, depth)?;
+            (wanted, manner, None)
+        }
     };
-    let prepared = prepare(&wanted, &manner, &flags.pace, &flags.judging, &|_| None)?;
+    let mut prepared = prepare(&wanted, &manner, &flags.pace, &flags.judging, &|_| None)?;
     if flags.dry_run {
         print_plan(&prepared, &manner)?;
         return Ok(Exit::Done);
     }
-    let ended = run(&prepared, style, &flags.output, flags.resume.as_deref())?;
+    prepared.keep(&flags.inventory, &flags.enrichment, resumes)?;
+    let resumed = flags.resume.as_deref().and_then(is_file);
+    let ended = run(&prepared, style, &flags.output, resumed)?;
     Ok(ended.exit())
 }
 
@@ -42,7 +49,10 @@ fn command_of(depth: Depth) -> &'static str {
 }
 
 fn typed(flags: &ScanFlags, depth: Depth) -> Result<(Wanted, Manner), Failure> {
-    let targets = parse_targets(&flags.targets, &flags.input)?;
+    let mut targets = parse_targets(&flags.targets, &flags.input)?;
+    if !flags.from_import.is_empty() {
+        targets.extend(imported(&flags.from_import, &flags.inventory)?);
+    }
     if targets.is_empty() {
         return Err(Failure::usage(
             "no target; write an address or a network such as 192.168.2.0/24, or `local` for this \
@@ -67,16 +77,43 @@ fn typed(flags: &ScanFlags, depth: Depth) -> Result<(Wanted, Manner), Failure> {
     Ok((wanted, manner))
 }
 
-/// Targets, order and transports of a resumed run are those of the run that it continues.
-fn resumed(flags: &ScanFlags, depth: Depth) -> Result<(Wanted, Manner), Failure> {
-    let Some(path) = &flags.resume else {
-        return typed(flags, depth);
-    };
-    let past = read_past_run(path)?;
+/// What others saw open.
+fn imported(sources: &[String], inventory: &InventoryFlags) -> Result<Vec<Target>, Failure> {
+    let mut inventory = open_inventory(inventory)?;
+    let mut targets = Vec::new();
+    for source in sources {
+        let endpoints = inventory.endpoints_of_source(source).map_err(failure)?;
+        if endpoints.is_empty() {
+            return Err(Failure::usage(format!(
+                "--from-import {source}: nothing that {source} saw is in the inventory; `memsweep \
+                 import FILE` takes it in"
+            )));
+        }
+        let mut typed: Vec<String> = endpoints
+            .iter()
+            .filter(|endpoint| endpoint.transport != Transport::Unix)
+            .map(model::Endpoint::host_and_port)
+            .collect();
+        // Both transports are asked anyway.
+        typed.dedup();
+        for text in typed {
+            targets.push(parse_target(&text).map_err(Failure::usage)?);
+        }
+    }
+    Ok(targets)
+}
+
+/// Targets, order and transports of a resumed run are those of the run that it continues; beside
+/// them the kept run that it continues.
+fn resumed(
+    flags: &ScanFlags,
+    named: &str,
+    depth: Depth,
+) -> Result<(Wanted, Manner, Option<String>), Failure> {
+    let Past { run: past, kept_as } = read_past(named, location(&flags.inventory).as_ref())?;
     if past.complete || (past.counter >= past.pairs && past.pending.is_empty()) {
         return Err(Failure::usage(format!(
-            "{}: run {} is complete; there is nothing to continue",
-            path.display(),
+            "{named}: run {} is complete; there is nothing to continue",
             past.run
         )));
     }
@@ -103,7 +140,7 @@ fn resumed(flags: &ScanFlags, depth: Depth) -> Result<(Wanted, Manner), Failure>
             of: past.shard.1,
         },
         resume: Some(Resumption {
-            path: path.clone(),
+            name: named.to_owned(),
             run: past.run,
             counter: past.counter,
             pending: past.pending,
@@ -114,7 +151,7 @@ fn resumed(flags: &ScanFlags, depth: Depth) -> Result<(Wanted, Manner), Failure>
             retries: past.retries,
         }),
     };
-    Ok((wanted, manner))
+    Ok((wanted, manner, kept_as))
 }
 
 /// `--dry-run`: what would be sent to whom.

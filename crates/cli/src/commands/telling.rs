@@ -6,8 +6,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use engine::Event;
+use engine::keep::Recording;
 use engine::verify::Verifier;
 use frames::Tap;
+use model::Text;
+use sockets::ReverseNames;
 
 use crate::exit::Failure;
 use crate::outputs::Outputs;
@@ -18,6 +21,10 @@ const WAITING_MAX: usize = 4096;
 
 /// Everybody who hears the events of a run, in their order.
 pub(crate) struct Teller<'a> {
+    /// The log, if the run is kept: it hears everything first.
+    pub(crate) recording: Option<Recording>,
+    /// Whoever knows names of addresses, if they are wanted.
+    pub(crate) names: Option<ReverseNames>,
     pub(crate) outputs: Outputs,
     pub(crate) line: ProgressLine,
     /// The frames behind findings, if an output wants them.
@@ -62,7 +69,7 @@ impl Teller<'_> {
         })
     }
 
-    fn hear(&mut self, event: Event) {
+    fn hear(&mut self, mut event: Event) {
         if let Event::Progress {
             progress, verdicts, ..
         } = &event
@@ -71,12 +78,32 @@ impl Teller<'_> {
             return;
         }
         self.line.clear();
+        if let (Event::Record(record), Some(names)) = (&mut event, &mut self.names)
+            && let Some(ip) = record.endpoint.address.ip()
+        {
+            record.enrichment.reverse_name = names.of(ip);
+        }
+        if let (Event::Summary(summary), Some(names)) = (&mut event, &self.names)
+            && names.has_given_up()
+        {
+            summary.notes.push(Text::new(
+                "the system's resolver did not answer, so names of addresses are missing",
+                "システムのリゾルバーが応答しないため、アドレスの名前は調べられませんでした",
+            ));
+        }
         match (&event, self.verifier.as_deref_mut()) {
             (Event::Record(record), Some(verifier)) => verifier.take(record),
             (Event::Summary(summary), Some(verifier)) => {
-                self.outputs.tell_verified(summary, &verifier.answers());
+                let answers = verifier.answers();
+                if let Some(recording) = &mut self.recording {
+                    recording.tell_verified(summary, &answers);
+                }
+                self.outputs.tell_verified(summary, &answers);
             }
             _ => {}
+        }
+        if let Some(recording) = &mut self.recording {
+            recording.tell(&event);
         }
         if let (Event::Record(record), Some(tap)) = (&event, &self.tap) {
             self.outputs.capture(record, &tap.take(&record.endpoint));

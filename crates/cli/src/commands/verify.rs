@@ -4,16 +4,17 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use engine::verify::{Question, Tally, Verifier};
-use import::PastEndpoint;
+use import::{PastEndpoint, PastRun};
 use interview::Depth;
 use model::{Address, Hostname, Transport, Verdict};
 use report::Style;
 use targets::{Hosts, Shard, Target, parse_ports, parse_target};
 
 use crate::commands::job::{Manner, Wanted, prepare, run_verifying, severity};
-use crate::commands::past::read_past_run;
+use crate::commands::past::{looks_like_run, read_past};
 use crate::exit::{Exit, Failure};
 use crate::flags::VerifyFlags;
+use crate::inventory::location;
 use crate::terminal;
 
 /// `memsweep verify`.
@@ -24,11 +25,20 @@ pub(crate) fn verify(flags: VerifyFlags) -> Result<Exit, Failure> {
     let mut names: HashMap<Address, Hostname> = HashMap::new();
     let mut questions: Vec<Question> = Vec::new();
     let mut files = 0;
+    let place = location(&flags.inventory);
     for subject in &flags.subjects {
         let path = Path::new(subject);
-        if path.is_file() {
+        if path.is_file() || looks_like_run(subject) {
             files += 1;
-            add_found(path, &mut targets, &mut typed, &mut names, &mut questions)?;
+            let past = read_past(subject, place.as_ref())?.run;
+            add_found(
+                subject,
+                &past,
+                &mut targets,
+                &mut typed,
+                &mut names,
+                &mut questions,
+            )?;
         } else if path.extension().is_some_and(|word| word == "ndjson") {
             // It would be looked up as a host name, and the answer would help nobody.
             return Err(Failure::usage(format!("{subject}: no such file")));
@@ -64,7 +74,8 @@ pub(crate) fn verify(flags: VerifyFlags) -> Result<Exit, Failure> {
         resume: None,
     };
     let lookup = |address: &Address| names.get(address).cloned();
-    let prepared = prepare(&wanted, &manner, &flags.pace, &flags.judging, &lookup)?;
+    let mut prepared = prepare(&wanted, &manner, &flags.pace, &flags.judging, &lookup)?;
+    prepared.keep(&flags.inventory, &flags.enrichment, None)?;
     let mut verifier = Verifier::new(questions);
     let ended = run_verifying(
         &prepared,
@@ -105,13 +116,13 @@ fn add_questions(endpoint: &PastEndpoint, questions: &mut Vec<Question>) {
 /// Takes the endpoints of a run that were exposed or had findings, each address and port once: both transports are asked,
 /// because a fix often closes one and forgets the other.
 fn add_found(
-    path: &Path,
+    name: &str,
+    past: &PastRun,
     targets: &mut Vec<Target>,
     known: &mut HashSet<String>,
     names: &mut HashMap<Address, Hostname>,
     questions: &mut Vec<Question>,
 ) -> Result<(), Failure> {
-    let past = read_past_run(path)?;
     for endpoint in past
         .endpoints
         .iter()
@@ -128,8 +139,8 @@ fn add_found(
         if !known.insert(typed.clone()) {
             continue;
         }
-        let target = parse_target(&typed)
-            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+        let target =
+            parse_target(&typed).map_err(|error| Failure::usage(format!("{name}: {error}")))?;
         match (&target.hosts, &endpoint.hostname) {
             (Hosts::Address(address), Some(name)) => {
                 names
@@ -140,8 +151,7 @@ fn add_found(
             // A run writes addresses; a file that says `local` or a network is no run's.
             (Hosts::Ranges(_) | Hosts::Name(_) | Hosts::Local, _) => {
                 return Err(Failure::usage(format!(
-                    "{}: {:?} is no address of an endpoint",
-                    path.display(),
+                    "{name}: {:?} is no address of an endpoint",
                     endpoint.address
                 )));
             }

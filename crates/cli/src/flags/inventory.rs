@@ -1,8 +1,10 @@
 //! What was typed after the commands that look into the inventory.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use inventory::Field;
 
 use super::{AnswerFormat, LanguageFlag, OutputFlags};
 
@@ -79,7 +81,7 @@ pub(crate) struct EnrichmentFlags {
 #[derive(Debug, Args)]
 pub(crate) struct FindFlags {
     /// What to look for; several words are joined by spaces
-    #[arg(value_name = "QUERY", allow_hyphen_values = true)]
+    #[arg(value_name = "QUERY")]
     pub(crate) query: Vec<String>,
     /// What was known at this time: 2026-01-31, 2026-01-31T12:00:00Z, or 7d ago
     #[arg(long, value_name = "TIME")]
@@ -178,8 +180,72 @@ pub(crate) struct ImportFlags {
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) inventory: InventoryFlags,
-    #[command(flatten)]
-    pub(crate) enrichment: EnrichmentFlags,
+    /// Add owner, tags, AS or country from a CSV (network,owner,tags,asn,country …) or a MaxMind
+    /// database (.mmdb); repeatable
+    #[arg(long, value_name = "FILE")]
+    pub(crate) enrich: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputFlags,
+}
+
+/// Lets clap see that `-tag:lab` after `find` is a term of a query and no flag, by a space before it,
+/// which means nothing in a query.
+pub(crate) fn with_queries_marked(
+    arguments: impl Iterator<Item = OsString>,
+) -> impl Iterator<Item = OsString> {
+    let mut is_find = false;
+    arguments.enumerate().map(move |(place, argument)| {
+        if place == 1 {
+            is_find = argument == "find";
+        }
+        let is_term = argument
+            .to_str()
+            .and_then(|text| text.strip_prefix('-'))
+            .and_then(|text| text.split_once(':'))
+            .is_some_and(|(name, _)| Field::ALL.iter().any(|field| field.as_str() == name));
+        if is_find && is_term {
+            let mut marked = OsString::from(" ");
+            marked.push(argument);
+            marked
+        } else {
+            argument
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_with_a_minus_are_no_flags() {
+        let check = |typed: &[&str], expected: &[&str]| {
+            let marked = with_queries_marked(typed.iter().map(OsString::from));
+            assert_eq!(marked.collect::<Vec<_>>(), expected, "{typed:?}");
+        };
+        check(
+            &[
+                "memsweep",
+                "find",
+                "-tag:lab",
+                "-o",
+                "csv",
+                "-owner:noc",
+                "-x:y",
+            ],
+            &[
+                "memsweep",
+                "find",
+                " -tag:lab",
+                "-o",
+                "csv",
+                " -owner:noc",
+                "-x:y",
+            ],
+        );
+        check(
+            &["memsweep", "scan", "-tag:lab"],
+            &["memsweep", "scan", "-tag:lab"],
+        );
+    }
 }

@@ -18,7 +18,11 @@ impl Covered {
     /// What a run asked, if it came to its end.
     pub(crate) fn of(run: &RunRecord, complete: bool) -> Covered {
         let knows = complete && run.shard == (1, 1);
-        let mut blocks = if knows { run.blocks.clone() } else { Vec::new() };
+        let mut blocks = if knows {
+            run.blocks.clone()
+        } else {
+            Vec::new()
+        };
         // A file may have been written by other hands.
         blocks.sort_by_key(|block| block.first);
         Covered {

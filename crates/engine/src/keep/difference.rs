@@ -92,9 +92,8 @@ impl Inventory {
             .collect();
         let facts_before = self.facts(before, &differing)?;
         let facts_after = self.facts(after, &differing)?;
-        let difference = comparison.detail(&|endpoint| {
-            Some((facts_before.get(endpoint)?, facts_after.get(endpoint)?))
-        });
+        let difference = comparison
+            .detail(&|endpoint| Some((facts_before.get(endpoint)?, facts_after.get(endpoint)?)));
         Ok(Compared {
             before: earlier.run,
             after: later.run,
@@ -140,8 +139,10 @@ impl Inventory {
         match side {
             Side::Kept(run) => {
                 let mut failure = None;
-                self.store.documents_of_endpoints(&run.run, wanted, &mut |endpoint, document| {
-                    match import::read_endpoint(document, &rule_code) {
+                self.store.documents_of_endpoints(
+                    &run.run,
+                    wanted,
+                    &mut |endpoint, document| match import::read_endpoint(document, &rule_code) {
                         Ok(record) => {
                             facts.insert(endpoint.clone(), Observation::of(&record).stable);
                             ControlFlow::Continue(())
@@ -150,8 +151,8 @@ impl Inventory {
                             failure = Some(error);
                             ControlFlow::Break(())
                         }
-                    }
-                })?;
+                    },
+                )?;
                 failure.map_or(Ok(facts), |error| Err(error.into()))
             }
             Side::File(path) => {
@@ -186,7 +187,5 @@ fn read_file(lines: &dyn Lines, path: &std::path::Path) -> Result<Told, KeepErro
         },
         other => other,
     })?;
-    told.ok_or_else(|| {
-        KeepError::NoRun(format!("{}: it holds no run of memsweep", path.display()))
-    })
+    told.ok_or_else(|| KeepError::NoRun(format!("{}: it holds no run of memsweep", path.display())))
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use import::{Foreign, ImportError, Importer, Kind, Networks, RECOGNISE_BYTES, Tally, recognise};
-use inventory::OWN_SOURCE;
+use inventory::{Imported, OWN_SOURCE, Reconciled, STANDINGS_MAX, Standing};
 use model::{
     Endpoint, Evidence, Record, RunRecord, Severity, Summary, Transport, Vantage, Verdict,
     VerdictCounts,
@@ -18,10 +18,12 @@ use super::{FileLines, Inventory, KeepError, Recording};
 use crate::Event;
 use crate::accept::weigh;
 
+/// What is said of a file that nobody here knows.
+const UNKNOWN_FORM: &str = "this is no form of results that memsweep knows; it reads nmap's XML, \
+                            masscan's, zmap's, zgrab2's, Shodan's, Censys's, BinaryEdge's and \
+                            Shadowserver's results, and its own NDJSON";
 /// Read at once.
 const PIECE_BYTES: usize = 1 << 18;
-/// Endpoints that are named where others saw them differently; the rest are counted.
-const NAMED_MAX: usize = 100;
 
 /// A file that is to be taken in.
 #[derive(Clone, Debug)]
@@ -34,54 +36,6 @@ pub struct File {
     pub tool_version: String,
     /// The present.
     pub now: SystemTime,
-}
-
-/// What became of a file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FileTally {
-    /// The run that it became.
-    pub run: Arc<str>,
-    /// Who saw it.
-    pub source: String,
-    /// Observations that are kept.
-    pub kept: u64,
-    /// Records about something else, or about no endpoint.
-    pub passed_over: u64,
-    /// Whether the file ends in the middle of a record.
-    pub is_torn: bool,
-    /// Verdicts, by the rules that our own observations are judged by.
-    pub verdicts: VerdictCounts,
-    /// Whether this very run was there already, and was left as it was.
-    pub was_known: bool,
-    /// What was seen from here, beside what they saw.
-    pub reconciled: Reconciled,
-}
-
-/// How what others saw stands to what was seen from here.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Reconciled {
-    /// Endpoints that others saw open and that are as open from here.
-    pub same: u64,
-    /// Those that are not open from here, or are gone.
-    pub differs: u64,
-    /// Those that were never asked from here.
-    pub never_asked: u64,
-    /// Some of those that differ or were never asked, in order.
-    pub named: Vec<Standing>,
-}
-
-/// One endpoint, as others saw it and as it was seen from here.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Standing {
-    /// Which endpoint.
-    pub endpoint: Endpoint,
-    /// What it was for them.
-    pub theirs: Verdict,
-    /// When.
-    pub theirs_seen: SystemTime,
-    /// What it was from here, and when; the verdict is `None` if it was gone. `None` if it was never
-    /// asked.
-    pub ours: Option<(Option<Verdict>, SystemTime)>,
 }
 
 /// A file while it is written into its log.
@@ -100,11 +54,7 @@ impl Inventory {
         path: Option<&Path>,
         reader: &mut dyn Read,
         networks: Option<&Networks>,
-    ) -> Result<FileTally, KeepError> {
-        let content = |source: ImportError| KeepError::Content {
-            path: PathBuf::from(&file.name),
-            source,
-        };
+    ) -> Result<Imported, KeepError> {
         let mut begin = Vec::new();
         let mut reader = reader.take(u64::MAX);
         reader
@@ -112,7 +62,9 @@ impl Inventory {
             .take(RECOGNISE_BYTES as u64)
             .read_to_end(&mut begin)
             .map_err(|error| unreadable(file, error))?;
-        let recognised = recognise(&begin).map_err(content)?;
+        let recognised = recognise(&begin).ok_or_else(|| {
+            KeepError::NoRun(format!("{}: {UNKNOWN_FORM}", file.name))
+        })?;
         let Some(importer) = Importer::new(recognised) else {
             let path = path.ok_or_else(|| {
                 KeepError::NoRun(
@@ -139,7 +91,8 @@ impl Inventory {
             }
         };
         writing.end();
-        if let Some(failure) = writing.recording.take_failure() {
+        if let Some(failure) = writing.recording.failure() {
+            let failure = failure.to_owned();
             drop(writing);
             // What is half written must not be taken in later.
             self.logs.remove(&file.run)?;
@@ -147,7 +100,7 @@ impl Inventory {
         }
         writing.recording.finish()?;
         self.take_in(&file.run)?;
-        Ok(FileTally {
+        Ok(Imported {
             run: Arc::clone(&file.run),
             source: recognised.kind.source().to_owned(),
             kept: tally.kept,
@@ -160,14 +113,14 @@ impl Inventory {
     }
 
     /// A run of our own from elsewhere, such as another machine: its lines are its log.
-    fn import_own(&mut self, file: &File, path: &Path) -> Result<FileTally, KeepError> {
+    fn import_own(&mut self, file: &File, path: &Path) -> Result<Imported, KeepError> {
         let lines = FileLines(path);
         let told = super::told::Told::read(&lines)?.ok_or_else(|| {
             KeepError::NoRun(format!("{}: it holds no run of memsweep", file.name))
         })?;
         let run = Arc::clone(&told.first.run);
         let stored = told.stored(None);
-        let mut tally = FileTally {
+        let mut tally = Imported {
             run: Arc::clone(&run),
             source: stored.source.to_string(),
             kept: stored.observations,
@@ -189,12 +142,18 @@ impl Inventory {
             for line in lines {
                 let mut line = line?;
                 line.push(b'\n');
-                log.append(&line)?;
+                log.append(&line);
             }
             Ok(())
         });
+        let copied = match (copied, log.failure()) {
+            (Ok(()), Some(failure)) => Err(KeepError::NoRun(failure.to_owned())),
+            (copied, _) => copied,
+        };
         match copied {
-            Ok(()) => log.finish()?,
+            Ok(()) => {
+                log.finish()?;
+            }
             Err(error) => {
                 drop(log);
                 self.logs.remove(&run)?;
@@ -216,7 +175,7 @@ impl Inventory {
         self.store
             .find(&query, store::View::Run(run), None, &mut |found| {
                 if matches!(found.verdict, Verdict::Exposed | Verdict::Unfinished) {
-                    if has_own || open.len() < NAMED_MAX {
+                    if has_own || open.len() < STANDINGS_MAX {
                         open.push((found.endpoint, found.verdict, found.last_seen));
                     } else {
                         reconciled.never_asked += 1;
@@ -237,7 +196,7 @@ impl Inventory {
                 None => reconciled.never_asked += 1,
             }
             let is_open_here = matches!(ours, Some((Some(Verdict::Exposed), _)));
-            if !is_open_here && reconciled.named.len() < NAMED_MAX {
+            if !is_open_here && reconciled.named.len() < STANDINGS_MAX {
                 reconciled.named.push(Standing {
                     endpoint,
                     theirs,
@@ -307,7 +266,9 @@ impl Writing<'_> {
             retries: 0,
             pairs: 0,
             // Imports of one source are comparable with each other, and with nothing else.
-            fingerprint: inventory::digest(&[("source".to_owned(), kind.source().to_owned())].into()),
+            fingerprint: inventory::digest(
+                &[("source".to_owned(), kind.source().to_owned())].into(),
+            ),
             blocks: Vec::new(),
             counter: 0,
             resumed_from: None,

@@ -11,16 +11,18 @@ mod imported;
 mod recording;
 mod told;
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use inventory::{Facet, Observation, OWN_SOURCE, Query, StoredRun};
+use inventory::{Facet, FacetCounts, OWN_SOURCE, Observation, Query, StoredRun};
 use model::{Endpoint, Record};
-use store::{FacetCounts, LogFolder, Store, StoreError, View};
+use store::{Logs, Store, StoreError, View};
 
-pub use difference::Side;
-pub use imported::{FileTally, Reconciled, Standing};
+pub use difference::{Compared, Side};
+pub use imported::File;
 pub use recording::Recording;
 
 use crate::Event;
@@ -68,7 +70,7 @@ pub struct Found {
 /// What is known of earlier runs.
 pub struct Inventory {
     store: Box<dyn Store>,
-    logs: LogFolder,
+    logs: Logs,
 }
 
 /// What catching up came to.
@@ -82,26 +84,25 @@ pub struct CaughtUp {
 
 impl Inventory {
     /// An inventory over a store and the folder of its logs.
-    pub fn new(store: Box<dyn Store>, logs: LogFolder) -> Inventory {
+    pub fn new(store: Box<dyn Store>, logs: Logs) -> Inventory {
         Inventory { store, logs }
     }
 
     /// Takes in every log that the index does not know as it is now and that nobody writes.
     pub fn catch_up(&mut self) -> Result<CaughtUp, KeepError> {
         let mut caught = CaughtUp::default();
-        let known = self.store.runs(None)?;
-        for log in self.logs.list()? {
-            let mark = mark(&log.name, log.bytes);
+        let known: HashMap<Arc<str>, Option<String>> = self
+            .store
+            .runs(None)?
+            .into_iter()
+            .map(|run| (run.run, run.log))
+            .collect();
+        for log in self.logs.entries()? {
             let is_known = known
-                .iter()
-                .any(|run| *run.run == *log.run && run.log.as_deref() == Some(mark.as_str()));
-            if is_known || log.is_alive {
-                continue;
-            }
-            match self.take_in(&log.run) {
-                Ok(true) => caught.runs.push(log.run),
-                Ok(false) => {}
-                Err(error) => caught.failures.push(format!("{}: {error}", log.run)),
+                .get(log.run.as_str())
+                .is_some_and(|mark| *mark == Some(log.mark()));
+            if !is_known && !log.is_alive {
+                self.take_in_or_say(&log.run, &mut caught);
             }
         }
         Ok(caught)
@@ -111,13 +112,13 @@ impl Inventory {
     pub fn take_in(&mut self, run: &str) -> Result<bool, KeepError> {
         let log = self.logs.entry(run)?;
         let lines = LogLines {
-            logs: &self.logs,
+            logs: &self.logs.clone(),
             run,
         };
         let Some(told) = Told::read(&lines)? else {
             return Ok(false);
         };
-        let stored = told.stored(Some(mark(&log.name, log.bytes)));
+        let stored = told.stored(Some(log.mark()));
         let covered = told.covered();
         self.ingest(&told, &lines, &stored, &|endpoint| covered.holds(endpoint))?;
         Ok(true)
@@ -126,17 +127,20 @@ impl Inventory {
     /// Makes the index anew out of all logs, in the order of time.
     pub fn rebuild(&mut self) -> Result<CaughtUp, KeepError> {
         let mut caught = CaughtUp::default();
-        for log in self.logs.list()? {
-            if log.is_alive {
-                continue;
-            }
-            match self.take_in(&log.run) {
-                Ok(true) => caught.runs.push(log.run),
-                Ok(false) => {}
-                Err(error) => caught.failures.push(format!("{}: {error}", log.run)),
+        for log in self.logs.entries()? {
+            if !log.is_alive {
+                self.take_in_or_say(&log.run, &mut caught);
             }
         }
         Ok(caught)
+    }
+
+    fn take_in_or_say(&mut self, run: &str, caught: &mut CaughtUp) {
+        match self.take_in(run) {
+            Ok(true) => caught.runs.push(run.to_owned()),
+            Ok(false) => {}
+            Err(error) => caught.failures.push(format!("{run}: {error}")),
+        }
     }
 
     fn ingest(
@@ -146,15 +150,15 @@ impl Inventory {
         stored: &StoredRun,
         covers: &dyn Fn(&Endpoint) -> bool,
     ) -> Result<(), KeepError> {
-        let run = std::sync::Arc::clone(&stored.run);
-        let source = std::sync::Arc::clone(&stored.source);
+        let run = Arc::clone(&stored.run);
+        let source = Arc::clone(&stored.source);
         let mut observations = told.records(lines)?.map(|record| {
             let (record, line) = record.map_err(Box::new)?;
             let mut seen = Observation::of(&record);
             // A continuation writes its own id; what it saw belongs to the run that it continues.
-            seen.run = std::sync::Arc::clone(&run);
+            seen.run = Arc::clone(&run);
             if record.source.is_none() {
-                seen.source = std::sync::Arc::clone(&source);
+                seen.source = Arc::clone(&source);
             }
             Ok((seen, line))
         });
@@ -171,8 +175,11 @@ impl Inventory {
         each: &mut dyn FnMut(Found) -> ControlFlow<()>,
     ) -> Result<(), KeepError> {
         let mut failure = None;
-        self.store.find(query, view, limit, &mut |found| {
-            match import::read_endpoint(&found.document, &rule_code) {
+        self.store.find(
+            query,
+            view,
+            limit,
+            &mut |found| match import::read_endpoint(&found.document, &rule_code) {
                 Ok(record) => each(Found {
                     record,
                     first_seen: found.first_seen,
@@ -181,8 +188,8 @@ impl Inventory {
                     failure = Some(error);
                     ControlFlow::Break(())
                 }
-            }
-        })?;
+            },
+        )?;
         failure.map_or(Ok(()), |error| Err(error.into()))
     }
 
@@ -193,7 +200,19 @@ impl Inventory {
         view: View<'_>,
         facets: &[Facet],
     ) -> Result<Vec<FacetCounts>, KeepError> {
-        Ok(self.store.facets(query, view, facets)?)
+        let stored: Vec<store::Facet> = facets.iter().map(stored).collect();
+        let counted = self.store.facets(query, view, &stored)?;
+        let counts = facets.iter().zip(counted).map(|(facet, values)| {
+            let mut counts = FacetCounts::new(*facet);
+            for (value, count) in values {
+                match value {
+                    Some(value) => counts.add_value(value, count),
+                    None => counts.add_unknown(count),
+                }
+            }
+            counts
+        });
+        Ok(counts.collect())
     }
 
     /// Runs, the latest first.
@@ -237,9 +256,15 @@ impl Inventory {
     }
 
     /// The folder of logs.
-    pub fn logs(&self) -> &LogFolder {
+    pub fn logs(&self) -> &Logs {
         &self.logs
     }
+}
+
+/// The id of the run that a file begins with; `None` if it begins with none.
+pub fn first_run_of(path: &Path) -> Result<Option<String>, KeepError> {
+    let head = Told::read_head(&FileLines(path))?;
+    Ok(head.map(|run| run.run.to_string()))
 }
 
 /// Tells the run of a file again, as one of the inventory's.
@@ -254,11 +279,7 @@ pub fn replay_file(path: &Path, listener: &mut dyn FnMut(Event)) -> Result<(), K
     })
 }
 
-fn replay(
-    lines: &dyn Lines,
-    name: &str,
-    listener: &mut dyn FnMut(Event),
-) -> Result<(), KeepError> {
+fn replay(lines: &dyn Lines, name: &str, listener: &mut dyn FnMut(Event)) -> Result<(), KeepError> {
     let told = Told::read(lines)?
         .ok_or_else(|| KeepError::NoRun(format!("{name}: it holds no run of memsweep")))?;
     let mut run = told.last.clone();
@@ -278,14 +299,13 @@ fn replay(
 
 /// The lines of a run's log.
 struct LogLines<'a> {
-    logs: &'a LogFolder,
+    logs: &'a Logs,
     run: &'a str,
 }
 
 impl Lines for LogLines<'_> {
     fn lines(&self) -> Result<LineIterator<'_>, KeepError> {
-        let lines = self.logs.lines(self.run)?;
-        Ok(Box::new(lines.map(|line| line.map_err(KeepError::from))))
+        as_bytes(self.logs.read(self.run)?)
     }
 }
 
@@ -294,13 +314,20 @@ struct FileLines<'a>(&'a Path);
 
 impl Lines for FileLines<'_> {
     fn lines(&self) -> Result<LineIterator<'_>, KeepError> {
-        let lines = store::file_lines(self.0)?;
-        Ok(Box::new(lines.map(|line| line.map_err(KeepError::from))))
+        as_bytes(store::read_lines(self.0)?)
     }
 }
 
-/// How a run's log is known in the index: by name and size, so that one which was continued is seen
-/// to be another.
-fn mark(name: &str, bytes: u64) -> String {
-    format!("{name} {bytes}")
+fn as_bytes(lines: store::Lines) -> Result<LineIterator<'static>, KeepError> {
+    Ok(Box::new(lines.map(|line| {
+        line.map(String::into_bytes).map_err(KeepError::from)
+    })))
+}
+
+fn stored(facet: &Facet) -> store::Facet {
+    match facet {
+        Facet::Version => store::Facet::Version,
+        Facet::Net(bits) => store::Facet::Net { v4: *bits, v6: 64 },
+        _ => store::Facet::Verdict,
+    }
 }

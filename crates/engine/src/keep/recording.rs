@@ -5,13 +5,13 @@
 
 use model::{Summary, VerifiedFinding};
 use report::Report;
-use store::{LogFolder, RunLog};
+use store::{Logs, RunLog, StoreError};
 
 use crate::Event;
 
 /// A run that is being recorded.
 pub struct Recording {
-    /// The log; `None` once it could not be written.
+    /// The log; `None` if it could not be begun.
     log: Option<RunLog>,
     writer: Box<dyn Report>,
     buffer: Vec<u8>,
@@ -21,16 +21,16 @@ pub struct Recording {
 
 impl Recording {
     /// Begins the log of a run.
-    pub fn begin(folder: &LogFolder, run: &str) -> Recording {
-        Recording::of(run, folder.begin(run))
+    pub fn begin(logs: &Logs, run: &str) -> Recording {
+        Recording::of(run, logs.begin(run))
     }
 
-    /// Continues the log of a run that was interrupted.
-    pub fn resume(folder: &LogFolder, run: &str) -> Recording {
-        Recording::of(run, folder.resume(run))
+    /// Goes on with the log of a run that was interrupted, or whose process was killed.
+    pub fn resume(logs: &Logs, run: &str) -> Recording {
+        Recording::of(run, logs.resume(run))
     }
 
-    fn of(run: &str, log: Result<RunLog, store::StoreError>) -> Recording {
+    fn of(run: &str, log: Result<RunLog, StoreError>) -> Recording {
         let (log, failure) = match log {
             Ok(log) => (Some(log), None),
             Err(error) => (None, Some(error.to_string())),
@@ -64,25 +64,26 @@ impl Recording {
     }
 
     fn append(&mut self) {
-        let Some(log) = &mut self.log else { return };
-        if self.buffer.is_empty() {
-            return;
-        }
-        if let Err(error) = log.append(&self.buffer) {
-            self.failure = Some(error.to_string());
-            self.log = None;
+        if let Some(log) = &mut self.log
+            && !self.buffer.is_empty()
+        {
+            log.append(&self.buffer);
         }
     }
 
-    /// What went wrong, once.
-    pub fn take_failure(&mut self) -> Option<String> {
-        self.failure.take()
+    /// What went wrong, if anything did.
+    pub fn failure(&self) -> Option<&str> {
+        let of_log = self.log.as_ref().and_then(RunLog::failure);
+        self.failure.as_deref().or(of_log)
     }
 
     /// Ends the log; whether there is one to be taken in.
-    pub fn finish(self) -> Result<bool, store::StoreError> {
+    ///
+    /// # Errors
+    /// If it could not be compressed; what it holds is there all the same.
+    pub fn finish(self) -> Result<bool, StoreError> {
         match self.log {
-            Some(log) => log.finish().map(|()| true),
+            Some(log) => log.finish().map(|_| true),
             None => Ok(false),
         }
     }

@@ -113,7 +113,10 @@ impl Told {
     }
 
     /// The second pass: every endpoint as told last, with its line.
-    pub(crate) fn records<'a>(&'a self, lines: &'a dyn Lines) -> Result<RecordIterator<'a>, KeepError> {
+    pub(crate) fn records<'a>(
+        &'a self,
+        lines: &'a dyn Lines,
+    ) -> Result<RecordIterator<'a>, KeepError> {
         let mut number = 0_u64;
         Ok(Box::new(lines.lines()?.filter_map(move |line| {
             number += 1;
@@ -136,7 +139,12 @@ impl Told {
             None => true,
         };
         // What was parsed as JSON is UTF-8.
-        Ok(is_last.then(|| (*record, String::from_utf8_lossy(&line).trim_end().to_owned())))
+        Ok(is_last.then(|| {
+            (
+                *record,
+                String::from_utf8_lossy(&line).trim_end().to_owned(),
+            )
+        }))
     }
 
     /// Whether everything that was planned was judged.
@@ -197,7 +205,12 @@ impl Told {
                 progress.timestamp,
                 progress.counter,
             ),
-            None => (Default::default(), 0, self.last.timestamp, self.last.counter),
+            None => (
+                Default::default(),
+                0,
+                self.last.timestamp,
+                self.last.counter,
+            ),
         };
         let duration = timestamp.duration_since(self.first.timestamp);
         Summary {
@@ -272,7 +285,10 @@ fn vantage(run: &RunRecord) -> Option<String> {
         place.interface.as_deref(),
         Some(place.engine.as_str()),
     ];
-    let words: Vec<&str> = words.into_iter().flatten().filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = words
+        .into_iter()
+        .flatten()
+        .filter(|word| !word.is_empty())
+        .collect();
     (!words.is_empty()).then(|| words.join(" "))
 }
-

@@ -229,6 +229,7 @@ fn job(seed: u64, permit: &Permit) -> Job {
         all: true,
         fail_on: Severity::Low,
         accepted: Vec::new(),
+        networks: None,
         verdicts_before: VerdictCounts::default(),
         alarms_before: 0,
         notes: Vec::new(),

@@ -67,9 +67,9 @@ CREATE INDEX places_identity ON places (md5(identity));
 
 CREATE TABLE observations (
     id BIGINT PRIMARY KEY,
-    run BIGINT NOT NULL REFERENCES runs (key),
-    kind BIGINT NOT NULL REFERENCES kinds (id),
-    place BIGINT NOT NULL REFERENCES places (id),
+    run BIGINT NOT NULL,
+    kind BIGINT NOT NULL,
+    place BIGINT NOT NULL,
     source TEXT COLLATE "C" NOT NULL,
     address BYTEA NOT NULL,          -- sorts as addresses do
     port BIGINT NOT NULL,
@@ -100,7 +100,7 @@ CREATE INDEX current_hostname ON observations (hostname_folded)
 
 -- Long texts, out of the way of searches that do not read them.
 CREATE TABLE documents (
-    observation BIGINT PRIMARY KEY REFERENCES observations (id),
+    observation BIGINT PRIMARY KEY,
     text TEXT NOT NULL,             -- what free text searches in, in lower case
     document TEXT                   -- the record as it was written; none: the endpoint is gone
 );
