@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use model::{Address, Endpoint, Enrichment, Evidence, Hostname, Transport};
+use model::{Address, Auth, Contact, Endpoint, Enrichment, Evidence, Hostname, Transport};
 
 use crate::ImportError;
 use crate::endpoint::ip_or_zoned;
@@ -31,6 +31,25 @@ pub struct Foreign {
     pub evidence: Evidence,
     /// What the tool says about the address.
     pub enrichment: Enrichment,
+}
+
+impl Foreign {
+    /// Whether this says more about an endpoint than another observation of it in the same file.
+    /// masscan tells of a banner, and later once more that the port is open.
+    pub fn says_more_than(&self, other: &Foreign) -> bool {
+        weight(&self.evidence) > weight(&other.evidence)
+    }
+}
+
+/// How much was found out, from nothing to what the server itself did.
+fn weight(evidence: &Evidence) -> u8 {
+    match (&evidence.contact, &evidence.dialogue) {
+        (_, Some(dialogue)) if !dialogue.executed.is_empty() => 4,
+        (_, Some(dialogue)) if dialogue.auth != Auth::Unknown => 3,
+        (_, Some(_)) => 2,
+        (Contact::Answered, None) => 1,
+        (_, None) => 0,
+    }
 }
 
 /// What became of a file.

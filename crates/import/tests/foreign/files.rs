@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use import::{Foreign, Kind, recognise};
-use model::{Answer, Enrichment, Question};
+use model::{Answer, Enrichment, Question, Verdict};
 
 use crate::{fixture, import_fixture, judgement};
 
@@ -390,4 +390,19 @@ fn what_the_real_programs_write() {
     // Refusals of zmap do not tell the port.
     check("zmap-udp.csv", &["10:11211/udp exposed VERSION 93.33x"], 2);
     check("zmap-udp.json", &["10:11211/udp exposed VERSION 93.33x"], 2);
+}
+
+#[test]
+fn of_several_observations_of_an_endpoint_one_says_most() {
+    let (seen, _) = import_fixture("recorded/masscan.list");
+    let mut of_udp: Vec<&Foreign> = seen
+        .iter()
+        .filter(|foreign| foreign.endpoint.to_string() == "198.51.100.10:11211/udp")
+        .collect();
+    assert_eq!(of_udp.len(), 4);
+    let first = of_udp.remove(0);
+    assert!(judgement(first).verdict == Verdict::Exposed);
+    for other in of_udp {
+        assert!(first.says_more_than(other) && !other.says_more_than(first));
+    }
 }

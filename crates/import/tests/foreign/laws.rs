@@ -30,6 +30,34 @@ const FILES: [&str; 18] = [
     "nmap.xml",
 ];
 
+/// What formats are made of, and values that are too much for them.
+const WORDS: [&str; 24] = [
+    "null",
+    "[]",
+    "{}",
+    "[{}]",
+    "-1",
+    "1e999",
+    "65536",
+    "99999999999999999999",
+    "true",
+    "\"\"",
+    "\"",
+    "\\",
+    ",",
+    ":",
+    "<",
+    "/>",
+    "&#0;",
+    "&x;",
+    "<!--",
+    "\n",
+    "\t",
+    "STAT ",
+    "::ffff:1.2.3.4",
+    "\0",
+];
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
@@ -128,6 +156,27 @@ proptest! {
         let cut = import(recognised, &bytes, piece_bytes);
         prop_assert_eq!(cut, whole);
         let _ = recognise(&bytes);
+    }
+
+    #[test]
+    fn any_words_in_the_midst_of_any_file(
+        name in prop::sample::select(FILES.to_vec()),
+        splices in proptest::collection::vec(
+            (any::<prop::sample::Index>(), 0_usize..12, prop::sample::select(WORDS.to_vec())),
+            1..4,
+        ),
+        piece_bytes in 1_usize..400,
+    ) {
+        let mut bytes = fixture(name);
+        let recognised = recognise(&bytes).unwrap();
+        for (place, length, word) in splices {
+            let place = place.index(bytes.len());
+            let end = (place + length).min(bytes.len());
+            bytes.splice(place..end, word.bytes());
+        }
+        let whole = import(recognised, &bytes, usize::MAX);
+        let cut = import(recognised, &bytes, piece_bytes);
+        prop_assert_eq!(cut, whole);
     }
 
     #[test]
