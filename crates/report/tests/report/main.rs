@@ -11,6 +11,7 @@ mod kept;
 mod laws;
 mod nagios;
 mod nmap;
+mod pcapng;
 mod prometheus;
 mod rules;
 mod tables;

@@ -249,3 +249,46 @@ fn nothing_that_moves_is_in_it() {
         assert!(!ours.contains(moving), "{moving}");
     }
 }
+
+#[test]
+fn hosts_that_outgrow_memory_are_written_before_the_end() {
+    let mut report = report::writer(Format::Xml, &options(Style::Scan, English, 100));
+    let mut out = Vec::new();
+    report.run(&fixture::run_record(), &mut out);
+    let header = out.len();
+    let mut record = fixture::closed();
+    for number in 0..100_001_u32 {
+        let ip = std::net::Ipv4Addr::from(0x0a00_0000 + number);
+        record.endpoint.address = model::Address::from_ip(ip.into());
+        report.record(&record, &mut out);
+        assert_eq!(out.len() == header, number < 99_999, "after {number}");
+    }
+    report.summary(&fixture::nothing_exposed().summary, &mut out);
+    let lint = program("xmllint", &["--noout", "--nonet", "--dtdvalid", DTD, "-"]);
+    accepted_by(lint, &out);
+    let text = String::from_utf8(out).unwrap();
+    assert_eq!(text.matches("<host>").count(), 100_001);
+    assert!(text.contains("<hosts up=\"100001\" down=\"0\" total=\"100001\"/>"));
+}
+
+#[test]
+fn it_is_whole_even_without_a_run_record() {
+    let mut report = report::writer(Format::Xml, &options(Style::Scan, English, 100));
+    let mut out = Vec::new();
+    report.summary(&fixture::interrupted().summary, &mut out);
+    let lint = program("xmllint", &["--noout", "--nonet", "--dtdvalid", DTD, "-"]);
+    accepted_by(lint, &out);
+}
+
+#[test]
+fn unix_sockets_have_no_place_in_it() {
+    let mut run = fixture::two_servers();
+    let path = std::sync::Arc::new("/run/memcached -- <x>.sock".into());
+    run.records[2].endpoint =
+        model::Endpoint::new(model::Address::Unix(path), 0, model::Transport::Unix);
+    let text = xml(&run);
+    let lint = program("xmllint", &["--noout", "--nonet", "--dtdvalid", DTD, "-"]);
+    accepted_by(lint, text.as_bytes());
+    assert!(!text.contains(".sock"));
+    assert!(text.contains("<!-- unix sockets, which this format has no words for: 1 -->"));
+}
