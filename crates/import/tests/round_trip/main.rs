@@ -5,6 +5,7 @@
 #[path = "../../../report/tests/report/fixture.rs"]
 #[expect(dead_code, reason = "its parts that only the texts for people need")]
 mod fixture;
+mod others;
 mod past_run;
 mod records;
 mod strategies;
