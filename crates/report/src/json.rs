@@ -94,7 +94,7 @@ pub(crate) fn document(value: &Value) -> String {
 }
 
 /// Writes a value over several lines, all but the first pushed in by this many spaces.
-fn pretty(value: &Value, indent: usize, out: &mut Vec<u8>) {
+pub(crate) fn pretty(value: &Value, indent: usize, out: &mut Vec<u8>) {
     let text = escape_json(&format!("{value:#}"));
     let break_and_indent = format!("\n{}", " ".repeat(indent));
     out.extend_from_slice(text.replace('\n', &break_and_indent).as_bytes());

@@ -7,15 +7,18 @@
 //!
 //! What a server says is data in every format: see [`escape_for_terminal`].
 
+mod abuse;
 mod advice;
 mod ansible;
 mod audit;
 mod csv;
+mod defectdojo;
 mod diff;
 mod difference;
 mod digest;
 mod doctor;
 mod escape;
+mod exchange;
 mod facets;
 mod facts;
 mod fix;
@@ -28,16 +31,20 @@ mod json;
 mod labels;
 mod layout;
 mod markdown;
+mod misp;
 pub mod nagios;
 mod ndjson;
 mod nmap;
 mod nmap_hosts;
 mod nmap_port;
+mod ocsf;
 mod pcapng;
 mod prometheus;
 mod rules;
 mod runs;
+mod sarif;
 mod shadowserver;
+mod stix;
 mod text;
 pub mod tool;
 mod values;
@@ -99,11 +106,23 @@ pub enum Format {
     Html,
     /// The same as a Markdown document.
     Markdown,
+    /// SARIF 2.1.0, for code scanning dashboards.
+    Sarif,
+    /// DefectDojo's "Generic Findings Import".
+    DefectDojo,
+    /// OCSF events, one a line.
+    Ocsf,
+    /// A STIX 2.1 bundle.
+    Stix,
+    /// A MISP event.
+    Misp,
+    /// Letters to those who administer exposed servers.
+    Abuse,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 15] = [
+    pub const ALL: [Format; 21] = [
         Format::Text,
         Format::Ndjson,
         Format::Json,
@@ -119,6 +138,12 @@ impl Format {
         Format::Ansible,
         Format::Html,
         Format::Markdown,
+        Format::Sarif,
+        Format::DefectDojo,
+        Format::Ocsf,
+        Format::Stix,
+        Format::Misp,
+        Format::Abuse,
     ];
 
     /// The format of a word, if it is one.
@@ -146,7 +171,18 @@ impl Format {
             Format::Ansible => "ansible",
             Format::Html => "html",
             Format::Markdown => "markdown",
+            Format::Sarif => "sarif",
+            Format::DefectDojo => "defectdojo",
+            Format::Ocsf => "ocsf",
+            Format::Stix => "stix",
+            Format::Misp => "misp",
+            Format::Abuse => "abuse",
         }
+    }
+
+    /// Whether it is nothing that a terminal could show.
+    pub fn is_binary(self) -> bool {
+        matches!(self, Format::Pcapng)
     }
 }
 
@@ -246,6 +282,12 @@ pub fn writer(format: Format, options: &TextOptions) -> Box<dyn Report> {
         Format::Ansible => Box::new(ansible::AnsibleReport::default()),
         Format::Html => html_writer(options, &History::default()),
         Format::Markdown => markdown_writer(options, &History::default()),
+        Format::Sarif => Box::new(sarif::SarifReport::default()),
+        Format::DefectDojo => Box::new(defectdojo::DefectDojoReport::default()),
+        Format::Ocsf => Box::new(ocsf::OcsfReport::default()),
+        Format::Stix => Box::new(stix::StixReport::default()),
+        Format::Misp => Box::new(misp::MispReport::default()),
+        Format::Abuse => Box::new(abuse::AbuseReport::new(options)),
     }
 }
 

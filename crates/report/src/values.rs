@@ -347,7 +347,7 @@ fn facts(object: &mut Object, dialogue: &Dialogue, transport: Transport) {
 }
 
 /// As spoken: `tls` when the words went through TLS, whatever they were.
-fn protocol(dialogue: &Dialogue) -> Option<&'static str> {
+pub(crate) fn protocol(dialogue: &Dialogue) -> Option<&'static str> {
     match (&dialogue.tls, dialogue.protocol) {
         (Some(_), _) => Some("tls"),
         (None, Protocol::Unknown) => None,
@@ -510,14 +510,20 @@ fn amplification(measured: &Amplification) -> Object {
     set(&mut object, "request_bytes", measured.request_bytes);
     set(&mut object, "reply_bytes", measured.reply_bytes);
     set(&mut object, "datagrams", measured.datagrams);
-    set(
-        &mut object,
-        "payload_ratio",
-        hundredths(measured.payload_ratio()),
-    );
-    set(&mut object, "wire_ratio", hundredths(measured.wire_ratio()));
+    set(&mut object, "payload_ratio", payload_ratio(measured));
+    set(&mut object, "wire_ratio", wire_ratio(measured));
     set(&mut object, "complete", measured.complete);
     object
+}
+
+/// The payload ratio, to hundredths.
+pub(crate) fn payload_ratio(measured: &Amplification) -> f64 {
+    hundredths(measured.payload_ratio())
+}
+
+/// The wire ratio, to hundredths.
+pub(crate) fn wire_ratio(measured: &Amplification) -> f64 {
+    hundredths(measured.wire_ratio())
 }
 
 fn hundredths(ratio: f64) -> f64 {

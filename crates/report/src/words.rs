@@ -132,6 +132,16 @@ pub(crate) fn minute(time: SystemTime) -> String {
     utc(time, "%Y-%m-%d %H:%M")
 }
 
+/// A second for people who look into logs: `2026-11-22 19:24:11 UTC`.
+pub(crate) fn second(time: SystemTime) -> String {
+    utc(time, "%Y-%m-%d %H:%M:%S UTC")
+}
+
+/// A day in UTC: `2026-11-22`.
+pub(crate) fn date(time: SystemTime) -> String {
+    utc(time, "%Y-%m-%d")
+}
+
 /// The date and time of C's `asctime`, which nmap uses, in UTC: `Sun Nov 22 19:24:11 2026`.
 pub(crate) fn asctime(time: SystemTime) -> String {
     timestamp(time).strftime("%a %b %e %H:%M:%S %Y").to_string()
@@ -200,6 +210,8 @@ mod tests {
         assert_eq!(rfc3339(time), "2026-11-22T19:24:11.042Z");
         assert_eq!(asctime(time), "Sun Nov 22 19:24:11 2026");
         assert_eq!(moment(time), "2026-11-22 19:24 UTC");
+        assert_eq!(second(time), "2026-11-22 19:24:11 UTC");
+        assert_eq!(date(time), "2026-11-22");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Programs of others that read what we write. `cargo xtask test` installs them.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,6 +29,24 @@ pub fn python(program: &str) -> Command {
 /// If it is not there.
 pub fn node_file(path: &str) -> PathBuf {
     existing(&format!("node/node_modules/{path}"))
+}
+
+/// A program in the npm packages. It is made executable first, which npm leaves to scripts that are
+/// not run.
+///
+/// # Panics
+/// If it is not there.
+pub fn node_program(path: &str) -> Command {
+    let program = node_file(path);
+    let metadata = program
+        .metadata()
+        .expect("an installed program can be looked at");
+    let mut permissions = metadata.permissions();
+    if permissions.mode() & 0o111 == 0 {
+        permissions.set_mode(permissions.mode() | 0o111);
+        fs::set_permissions(&program, permissions).expect("our own cache can be changed");
+    }
+    Command::new(program)
 }
 
 fn command(path: &str) -> Command {

@@ -199,7 +199,7 @@ fn markdown_in_both_languages() {
 }
 
 /// The huge strings are in the output in full; the golden files name them instead.
-fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     text.replace(&"9".repeat(100_000), "(100000 nines)")
         .replace(&"x".repeat(100_000), "(100000 times x)")
 }

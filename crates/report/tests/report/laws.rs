@@ -48,7 +48,7 @@ fn text_fits_its_width_and_acts_on_nothing() {
 }
 
 #[track_caller]
-fn check_lines(text: &str, width: usize) {
+pub(crate) fn check_lines(text: &str, width: usize) {
     assert!(text.ends_with('\n') && !text.contains("\n\n\n"), "{text}");
     for line in text.split('\n') {
         let columns: usize = line.chars().map(|one| one.width().unwrap_or(0)).sum();
@@ -90,7 +90,7 @@ fn without_styles(text: &str) -> String {
 
 #[test]
 fn no_format_lets_a_server_act_on_a_terminal() {
-    let for_eyes = |format: &Format| *format != Format::Pcapng;
+    let for_eyes = |format: &Format| !format.is_binary();
     for format in Format::ALL.into_iter().filter(for_eyes) {
         let text = render(
             format,

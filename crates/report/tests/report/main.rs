@@ -3,6 +3,7 @@
 
 mod ansible;
 mod consumers;
+mod exchange;
 mod fixture;
 mod golden;
 mod grepable;
@@ -33,15 +34,23 @@ fn options(style: Style, language: Language, width_columns: usize) -> TextOption
 }
 
 fn render(format: Format, options: &TextOptions, run: &Run) -> String {
-    render_with(writer(format, options), run)
+    String::from_utf8(render_bytes(format, options, run)).unwrap()
 }
 
-fn render_with(mut report: Box<dyn Report>, run: &Run) -> String {
+fn render_bytes(format: Format, options: &TextOptions, run: &Run) -> Vec<u8> {
+    bytes_of(writer(format, options), run)
+}
+
+fn render_with(report: Box<dyn Report>, run: &Run) -> String {
+    String::from_utf8(bytes_of(report, run)).unwrap()
+}
+
+fn bytes_of(mut report: Box<dyn Report>, run: &Run) -> Vec<u8> {
     let mut out = Vec::new();
     report.run(&run.run, &mut out);
     for record in &run.records {
         report.record(record, &mut out);
     }
     report.summary(&run.summary, &mut out);
-    String::from_utf8(out).unwrap()
+    out
 }
