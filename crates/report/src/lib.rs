@@ -38,6 +38,7 @@ mod nmap;
 mod nmap_hosts;
 mod nmap_port;
 mod ocsf;
+mod parquet_file;
 mod pcapng;
 mod prometheus;
 mod rules;
@@ -118,11 +119,13 @@ pub enum Format {
     Misp,
     /// Letters to those who administer exposed servers.
     Abuse,
+    /// Columns of a Parquet file.
+    Parquet,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 21] = [
+    pub const ALL: [Format; 22] = [
         Format::Text,
         Format::Ndjson,
         Format::Json,
@@ -144,6 +147,7 @@ impl Format {
         Format::Stix,
         Format::Misp,
         Format::Abuse,
+        Format::Parquet,
     ];
 
     /// The format of a word, if it is one.
@@ -177,12 +181,13 @@ impl Format {
             Format::Stix => "stix",
             Format::Misp => "misp",
             Format::Abuse => "abuse",
+            Format::Parquet => "parquet",
         }
     }
 
     /// Whether it is nothing that a terminal could show.
     pub fn is_binary(self) -> bool {
-        matches!(self, Format::Pcapng)
+        matches!(self, Format::Pcapng | Format::Parquet)
     }
 }
 
@@ -288,6 +293,7 @@ pub fn writer(format: Format, options: &TextOptions) -> Box<dyn Report> {
         Format::Stix => Box::new(stix::StixReport::default()),
         Format::Misp => Box::new(misp::MispReport::default()),
         Format::Abuse => Box::new(abuse::AbuseReport::new(options)),
+        Format::Parquet => Box::new(parquet_file::ParquetReport::new()),
     }
 }
 

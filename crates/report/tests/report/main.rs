@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod ansible;
+mod columns;
 mod consumers;
 mod exchange;
 mod fixture;
