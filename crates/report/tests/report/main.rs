@@ -16,6 +16,7 @@ mod nmap;
 mod pcapng;
 mod prometheus;
 mod rules;
+mod schema;
 mod tables;
 mod tool;
 mod xml;
