@@ -273,9 +273,9 @@ pub(crate) enum SeverityFlag {
 /// Where results go and how they look.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct OutputFlags {
-    /// text, ndjson, json, nmap, pcapng (the frames behind findings; needs privileges),
-    /// xml and grepable (nmap's), csv, shadowserver, zgrab2, prometheus, nagios, ansible,
-    /// html or markdown;
+    /// text, ndjson, json, nmap or pcapng (the frames behind findings; needs privileges);
+    /// xml, grepable, csv, shadowserver, zgrab2, prometheus, nagios, ansible, html, markdown;
+    /// sarif, defectdojo, ocsf, stix, misp, abuse (letters to the owners), parquet;
     /// repeatable; without a path (or with `-`) on stdout
     #[arg(short = 'o', long = "output", value_name = "FORMAT[=PATH]")]
     pub(crate) output: Vec<String>,

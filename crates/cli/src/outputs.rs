@@ -81,10 +81,11 @@ impl Outputs {
             let (format, path) = split(typed)?;
             wants_frames |= format == Format::Pcapng;
             let place = match path {
-                None if format == Format::Pcapng && io::stdout().is_terminal() => {
+                None if format.is_binary() && io::stdout().is_terminal() => {
                     return Err(Failure::usage(format!(
-                        "-o {typed}: frames are no text for a terminal; give it a path, such as \
-                         -o pcapng=FILE"
+                        "-o {typed}: that is no text for a terminal; give it a path, such as \
+                         -o {}=FILE",
+                        format.as_str()
                     )));
                 }
                 None if stdout_taken => {
@@ -423,6 +424,11 @@ mod tests {
             ("nmap=", Err("-o nmap=: a path is missing behind the =")),
         ] {
             let got = split(typed).map_err(|failure| failure.message());
+            // Every format is named, and there are many.
+            let got = got.map_err(|message| {
+                let formats = message.split(", nmap, ").next();
+                formats.unwrap_or_default().to_owned()
+            });
             assert_eq!(got, expected.map_err(str::to_owned), "{typed}");
         }
     }
