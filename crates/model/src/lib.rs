@@ -12,6 +12,8 @@ mod enrichment;
 mod evidence;
 mod finding;
 mod hardware;
+mod key_name;
+mod key_sample;
 mod language;
 mod record;
 mod table;
@@ -32,6 +34,8 @@ pub use enrichment::Enrichment;
 pub use evidence::{Contact, Evidence, IcmpError, Refusal};
 pub use finding::{Confidence, Finding, Severity};
 pub use hardware::MacAddress;
+pub use key_name::{KeyKind, key_prefix, shown_chars, split_key};
+pub use key_sample::{KeySample, KeyTally, KindCount, PatternCount, Unsampled};
 pub use language::{Language, Text};
 pub use record::{
     Acceptance, Hardware, Hostname, Judgement, PLAN_BLOCKS_MAX, Pending, PlanBlock, Record,

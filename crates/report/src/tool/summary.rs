@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use model::{KeyRow, Language};
+use model::{KeyKind, KeyRow, Language, key_prefix};
 use serde_json::Value;
 
 use super::grid::{self, Column};
-use super::pattern::{Kind, key_text, kind_of, prefix, shortened_key};
+use super::pattern::{key_text, shortened_key};
 use super::units::{human_bytes, percent};
 use super::{ToolFormat, ToolOptions, json, print_nothing};
 use crate::text::page::{Ink, Page};
@@ -48,7 +48,7 @@ pub struct KeySummary {
     newest_access_unix_s: Option<i64>,
     now_unix_s: i64,
     /// By name of the kind; with one key of it, shortened, as an example.
-    kinds: BTreeMap<&'static str, (Kind, Tally, String)>,
+    kinds: BTreeMap<&'static str, (KeyKind, Tally, String)>,
     prefixes: BTreeMap<Vec<u8>, Tally>,
     other_prefixes: Tally,
 }
@@ -80,14 +80,14 @@ impl KeySummary {
             self.oldest_access_unix_s = Some(oldest);
             self.newest_access_unix_s = Some(newest);
         }
-        if let Some(kind) = kind_of(&key.name) {
+        if let Some(kind) = KeyKind::of(&key.name) {
             let (_, tally, _) = self
                 .kinds
                 .entry(kind.en)
-                .or_insert_with(|| (*kind, Tally::default(), shortened_key(&key.name)));
+                .or_insert_with(|| (kind, Tally::default(), shortened_key(&key.name)));
             tally.add(key);
         }
-        let prefix = prefix(&key.name);
+        let prefix = key_prefix(&key.name);
         let has_room = self.prefixes.len() < PREFIXES_MAX;
         if let Some(tally) = self.prefixes.get_mut(prefix) {
             tally.add(key);
@@ -116,8 +116,8 @@ impl KeySummary {
     }
 
     /// Kinds, those of most keys first.
-    fn kinds_by_size(&self) -> Vec<&(Kind, Tally, String)> {
-        let mut kinds: Vec<&(Kind, Tally, String)> = self.kinds.values().collect();
+    fn kinds_by_size(&self) -> Vec<&(KeyKind, Tally, String)> {
+        let mut kinds: Vec<&(KeyKind, Tally, String)> = self.kinds.values().collect();
         kinds.sort_by_key(|(_, tally, _)| std::cmp::Reverse(tally.keys));
         kinds
     }
@@ -204,8 +204,8 @@ fn oldest(summary: &KeySummary, language: Language) -> Option<String> {
 fn print_kinds(summary: &KeySummary, page: &mut Page<'_>) {
     let language = page.language();
     let kinds = summary.kinds_by_size();
-    let name = |kind: &Kind| pick(language, kind.en, kind.ja).to_owned();
-    let mark = |kind: &Kind| if kind.secret { "!" } else { "" }.to_owned();
+    let name = |kind: &KeyKind| pick(language, kind.en, kind.ja).to_owned();
+    let mark = |kind: &KeyKind| if kind.secret { "!" } else { "" }.to_owned();
     let mut columns = vec![
         Column::left("", kinds.iter().map(|(kind, ..)| mark(kind)).collect()),
         Column::left(
