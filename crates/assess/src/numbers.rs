@@ -42,6 +42,7 @@ fn in_japanese(question: Question) -> &'static str {
         Question::BinaryNoop => "バイナリ noop",
         Question::BinaryStat => "バイナリ stat",
         Question::Version
+        | Question::KeySample
         | Question::Stats
         | Question::StatsSettings
         | Question::StatsItems

@@ -23,6 +23,8 @@ pub(crate) const RATE_PPS_DEFAULT: u64 = 10_000;
 pub(crate) const RETRIES_DEFAULT: u32 = 3;
 /// More threads than any network card has queues.
 pub(crate) const THREADS_MAX: u32 = 64;
+/// A sample of more names would tell no more, and cost the server more.
+pub(crate) const SAMPLE_KEYS_MAX: u32 = 1_000;
 /// More would only annoy.
 pub(crate) const RETRIES_MAX: u32 = 10;
 
@@ -186,6 +188,12 @@ pub(crate) struct ScanFlags {
     /// Ask what an import saw open (nmap, shodan …), as far as the scope allows; repeatable
     #[arg(long, value_name = "SOURCE")]
     pub(crate) from_import: Vec<String>,
+    /// Ask open servers for so many names of keys at most, and count what kinds of data they show
+    /// (sessions, for instance); names are shortened before they are kept, values are never read,
+    /// and a resumed run samples only if it is told so again
+    #[arg(long, value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(SAMPLE_KEYS_MAX)))]
+    pub(crate) sample_keys: Option<u32>,
     /// What would be sent to whom; nothing is sent
     #[arg(long)]
     pub(crate) dry_run: bool,

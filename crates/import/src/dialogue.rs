@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 use model::{
     Amplification, Anomaly, Answer, Auth, Certificate, Connections, Dialogue, Ending, Endpoint,
-    Impression, KeyProbe, MetaNoop, Protocol, Question, StatsTable, TlsFacts, Transport,
+    Impression, KeyKind, KeyProbe, KeySample, KindCount, MetaNoop, PatternCount, Protocol,
+    Question, StatsTable, TlsFacts, Transport, Unsampled,
 };
 use serde_json::Value;
 
@@ -17,7 +18,9 @@ use crate::fields::Fields;
 const MEASURED_MAX: u64 = 1 << 48;
 /// The longest text that reads as a number with a fraction (see [`model::Value`]).
 const DECIMAL_CHARACTERS_MAX: usize = 24;
-const QUESTIONS: [Question; 10] = [
+/// Kinds, and patterns, of one sample of key names; we write at most so many.
+const SAMPLE_ROWS_MAX: usize = 20;
+const QUESTIONS: [Question; 11] = [
     Question::Version,
     Question::Stats,
     Question::StatsSettings,
@@ -26,6 +29,7 @@ const QUESTIONS: [Question; 10] = [
     Question::RandomKey,
     Question::TwoCommands,
     Question::MetaNoop,
+    Question::KeySample,
     Question::BinaryNoop,
     Question::BinaryStat,
 ];
@@ -65,6 +69,11 @@ pub(crate) fn of(fields: Fields<'_>, endpoint: &Endpoint) -> Result<Option<Dialo
         random_key: outcomes.answer(Question::RandomKey.as_str(), None, Some(KeyProbe::Miss)),
         two_commands: outcomes.answer(Question::TwoCommands.as_str(), None, Some(0)),
         meta_noop: outcomes.answer(Question::MetaNoop.as_str(), meta_noop(fields)?, None),
+        key_sample: outcomes.answer(Question::KeySample.as_str(), key_sample(fields)?, None),
+        unsampled: fields.optional("key_sample_skipped", "a reason that is known", |value| {
+            let word = value.as_str()?;
+            Unsampled::ALL.into_iter().find(|why| why.as_str() == word)
+        })?,
         amplification: match endpoint.transport {
             Transport::Udp => amplifications(fields, endpoint)?,
             Transport::Tcp | Transport::Unix => Vec::new(),
@@ -266,6 +275,41 @@ fn connections(fields: Fields<'_>) -> Result<Option<Connections>, ImportError> {
         loopback_peers: fields.integer("loopback_peers")?,
         private_peers: fields.integer("private_peers")?,
         public_peers: fields.integer("public_peers")?,
+    }))
+}
+
+/// Kinds of data that are not known here are those of a later version: they are passed over.
+fn key_sample(fields: Fields<'_>) -> Result<Option<KeySample>, ImportError> {
+    let Some(fields) = fields.optional_object("key_sample")? else {
+        return Ok(None);
+    };
+    let mut kinds = Vec::new();
+    for count in fields.objects("kinds")?.into_iter().take(SAMPLE_ROWS_MAX) {
+        if let Some(kind) = KeyKind::named(count.str("kind")?) {
+            kinds.push(KindCount {
+                kind,
+                names: count.integer("names")?,
+                pattern: count.optional_text("pattern")?,
+            });
+        }
+    }
+    let mut patterns = Vec::new();
+    for count in fields
+        .objects("patterns")?
+        .into_iter()
+        .take(SAMPLE_ROWS_MAX)
+    {
+        patterns.push(PatternCount {
+            pattern: count.text("pattern")?,
+            names: count.integer("names")?,
+        });
+    }
+    Ok(Some(KeySample {
+        names_max: fields.integer("names_max")?,
+        names_seen: fields.integer("names_seen")?,
+        kinds,
+        patterns,
+        other_names: fields.integer("other_names")?,
     }))
 }
 

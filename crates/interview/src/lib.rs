@@ -22,6 +22,7 @@ mod counting;
 mod datagram;
 mod impression;
 mod options;
+mod sample;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! How long and how deep to ask.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// How much is asked of a server that talks.
@@ -29,6 +30,9 @@ pub struct Options {
     pub over_tcp: bool,
     /// Whether packets carry IPv6 headers (for the wire ratio).
     pub ipv6: bool,
+    /// The most names of keys that an open server is asked for over a stream, by its user's wish;
+    /// `None` = none are asked for.
+    pub key_names_max: Option<NonZeroU32>,
     /// Makes random keys and request ids unpredictable.
     pub seed: u64,
 }
@@ -51,6 +55,7 @@ impl Options {
             reply_wait,
             over_tcp: true,
             ipv6: false,
+            key_names_max: None,
             seed,
         }
     }

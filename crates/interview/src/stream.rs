@@ -19,13 +19,17 @@
 //! random key: three checks of genuineness in one round trip), `stats`, `stats settings`,
 //! `stats items`, `stats conns`, `mn`; and `stats` once more on a connection of its own, opened at
 //! the same time. A server that closes after every reply gets a new connection for each question.
+//!
+//! **Sampling**, where the user wishes for names of keys: after everything else, over a connection of
+//! its own, `stats cachedump` for a few of them (see the `sample` module). It has its own deadline, and
+//! however it ends, the dialogue before it is complete.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use model::{
     Anomaly, Answer, Auth, Dialogue, Ending, Impression, KeyProbe, MetaNoop, Protocol, Question,
-    StatsTable, TlsFacts,
+    StatsTable, TlsFacts, Unsampled,
 };
 use wire::{
     AsciiDecoder, AsciiEvent, BinaryDecoder, BinaryEvent, BinaryReply, BinaryRequest,
@@ -35,6 +39,7 @@ use wire::{
 use crate::counting::ConnectionCounter;
 use crate::impression::{impression_of, is_tls_record};
 use crate::options::{Depth, Draws, Options};
+use crate::sample::{Cut, Sampler, Step, contradict};
 
 /// Connections one interview may open, the sweep's own included.
 const CONNECTIONS_MAX: u8 = 12;
@@ -54,6 +59,8 @@ const STRANGE_LINES_MAX: u32 = 16;
 const CLOSINGS_MAX: u32 = 2;
 /// How long opening another connection may take: TCP sends a lost SYN again after 1 s (RFC 6298).
 const CONNECT_WAIT: Duration = Duration::from_millis(1_400);
+/// Longest time for names of keys, however much of the interview is left.
+const SAMPLE_MAX: Duration = Duration::from_secs(3);
 /// Rows read of one reply: those of `stats conns` with 100,000 connections, four rows each.
 const REPLY_ROWS_MAX: u64 = 400_000;
 /// How a memcached at its connection limit (`-c`) greets who connects, before it hangs up
@@ -140,6 +147,8 @@ enum Stage {
     Examining,
     /// All it ever said was a version: does it say that unasked, on this connection?
     Listening(ConnectionId),
+    /// Asking for names of keys, on this connection.
+    Sampling(ConnectionId),
     /// Nothing more.
     Finished,
 }
@@ -206,6 +215,8 @@ pub struct StreamInterview {
     at_limit_pauses: u32,
     tls_failure: Option<String>,
     binary_spoken: bool,
+    sampler: Option<Sampler>,
+    sample_until: Duration,
 }
 
 impl StreamInterview {
@@ -238,6 +249,8 @@ impl StreamInterview {
             at_limit_pauses: 0,
             tls_failure: None,
             binary_spoken: false,
+            sampler: None,
+            sample_until: now,
         };
         interview.channels[0].open = true;
         interview.ask_version(first);
@@ -320,6 +333,11 @@ impl StreamInterview {
             Stage::Listening(expected) if expected == connection => {
                 self.stage_until = now + self.options.reply_wait;
             }
+            Stage::Sampling(expected) if expected == connection => {
+                let first = self.sampler.as_mut().and_then(Sampler::next_request);
+                let step = first.map_or(Step::Done, Step::Ask);
+                self.go_on_sampling(connection, step, now);
+            }
             _ => {}
         }
     }
@@ -330,6 +348,14 @@ impl StreamInterview {
             return;
         }
         self.bytes_total += bytes.len() as u64;
+        if let Stage::Sampling(current) = self.stage {
+            // Every other connection is closed. Nothing but the sampler sees a name.
+            if let Some(sampler) = self.sampler.as_mut().filter(|_| current == connection) {
+                let step = sampler.take(bytes);
+                self.go_on_sampling(connection, step, now);
+            }
+            return;
+        }
         let Some(channel) = self.channel(connection) else {
             return;
         };
@@ -399,6 +425,9 @@ impl StreamInterview {
             }
             Stage::Examining => self.handle_closed_while_examining(connection, closing, now),
             Stage::Listening(current) if current == connection => self.finish(Ending::Complete),
+            Stage::Sampling(current) if current == connection => {
+                self.conclude_sampling(Some(Cut::Closed));
+            }
             _ => {}
         }
     }
@@ -444,6 +473,7 @@ impl StreamInterview {
             Stage::TlsHandshake(_) => self.conclude_unheard(),
             // It stayed silent: the version was an answer.
             Stage::Listening(_) => self.finish(Ending::Complete),
+            Stage::Sampling(_) => self.conclude_sampling(Some(Cut::Silent)),
             Stage::Examining | Stage::Finished => {}
         }
     }
@@ -460,7 +490,9 @@ impl StreamInterview {
 
     fn deadline(&self) -> Duration {
         let limit = match self.stage {
-            Stage::Examining | Stage::Listening(_) => self.options.interview_max,
+            Stage::Examining | Stage::Listening(_) | Stage::Sampling(_) => {
+                self.options.interview_max
+            }
             _ => self.options.triage_max,
         };
         self.started + limit
@@ -476,6 +508,8 @@ impl StreamInterview {
             Stage::AtLimit => self.conclude_at_limit(),
             // Who is silent up to the last step is mute, also where the last wait was cut short.
             Stage::TlsHandshake(_) if !self.has_begun_to_answer() => self.conclude_unheard(),
+            // Everything else had been asked.
+            Stage::Sampling(_) => self.conclude_sampling(Some(Cut::Silent)),
             Stage::Examining | Stage::Listening(_) => {
                 self.abandon_collections();
                 self.finish(Ending::Deadline);
@@ -1078,7 +1112,11 @@ impl StreamInterview {
             Question::StatsItems => Request::Stats(StatsGroup::Items).encode(&mut bytes),
             Question::StatsConns => ConnectionsRequest::over_tcp().encode(&mut bytes),
             Question::MetaNoop => Request::MetaNoop.encode(&mut bytes),
-            Question::Version | Question::BinaryNoop | Question::BinaryStat => {
+            // The first three are asked in the triage, and names of keys by the sampler.
+            Question::Version
+            | Question::BinaryNoop
+            | Question::BinaryStat
+            | Question::KeySample => {
                 Request::Version.encode(&mut bytes);
             }
         }
@@ -1476,7 +1514,65 @@ impl StreamInterview {
                 _ => self.dialogue.repeated_stats = Answer::Closed,
             }
         }
-        self.listen_or_finish(now);
+        if !self.begin_sampling(now) {
+            self.listen_or_finish(now);
+        }
+    }
+
+    // ---- names of keys ----
+
+    /// Opens the connection for names of keys; false if none are asked for.
+    fn begin_sampling(&mut self, now: Duration) -> bool {
+        let Some(names_max) = self.options.key_names_max else {
+            return false;
+        };
+        let channel = match (self.inside_tls, self.options.over_tcp) {
+            (true, _) => wire::Channel::Tls,
+            (false, true) => wire::Channel::Tcp,
+            (false, false) => wire::Channel::Unix,
+        };
+        let sampler = match Sampler::plan(&self.dialogue, names_max, channel) {
+            Ok(sampler) => sampler,
+            Err(why) => {
+                self.dialogue.unsampled = Some(why);
+                return false;
+            }
+        };
+        self.close_all();
+        let Some(connection) = self.connect(self.inside_tls) else {
+            return false;
+        };
+        self.sampler = Some(sampler);
+        self.stage = Stage::Sampling(connection);
+        self.sample_until = now + SAMPLE_MAX;
+        self.stage_until = now + CONNECT_WAIT;
+        true
+    }
+
+    fn go_on_sampling(&mut self, connection: ConnectionId, step: Step, now: Duration) {
+        // What drips ends with the sample's own time.
+        self.stage_until = self.sample_until.min(now + self.options.reply_wait * 2);
+        match step {
+            Step::Wait => {}
+            Step::Ask(request) => self.send(connection, request),
+            Step::Done => self.conclude_sampling(None),
+            Step::Overrun => self.conclude_sampling(Some(Cut::Overrun)),
+        }
+    }
+
+    fn conclude_sampling(&mut self, cut: Option<Cut>) {
+        self.keep_sample(cut);
+        self.finish(Ending::Complete);
+    }
+
+    fn keep_sample(&mut self, cut: Option<Cut>) {
+        let Some(sampler) = self.sampler.take() else {
+            return;
+        };
+        if sampler.was_executed() {
+            self.dialogue.executed.push(Question::KeySample);
+        }
+        self.dialogue.key_sample = sampler.into_answer(cut);
     }
 
     /// A version alone may be a greeting that this server sends to everybody, asked or not. It
@@ -1523,10 +1619,7 @@ impl StreamInterview {
         ) else {
             return false;
         };
-        let pids = first.text("pid").zip(second.text("pid"));
-        let starts = first.start_time_unix_s().zip(second.start_time_unix_s());
-        pids.is_some_and(|(one, other)| one != other)
-            || starts.is_some_and(|(one, other)| one.abs_diff(other) > 1)
+        contradict(first, second)
     }
 
     /// Keeps what was collected when there is no time left.
@@ -1539,10 +1632,15 @@ impl StreamInterview {
         {
             self.dialogue.second_stats = Answer::Truncated(second.table);
         }
+        self.keep_sample(Some(Cut::Silent));
         self.plan.clear();
     }
 
     fn finish(&mut self, ending: Ending) {
+        let is_wished = self.options.key_names_max.is_some() && !self.dialogue.executed.is_empty();
+        if is_wished && !self.dialogue.key_sample.was_asked() {
+            self.dialogue.unsampled.get_or_insert(Unsampled::NoTime);
+        }
         self.dialogue.ending = match ending {
             Ending::Complete if self.options.depth == Depth::Sample => Ending::Sampled,
             ending => ending,

@@ -4,6 +4,7 @@
 mod datagrams;
 mod driver;
 mod hostile;
+mod samples;
 mod timing;
 mod transcripts;
 mod triage;

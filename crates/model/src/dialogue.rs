@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{Amplification, StatsTable};
+use crate::{Amplification, KeySample, StatsTable, Unsampled};
 
 /// The outcome of one question. "Did not answer" is never a zero or an empty text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,6 +108,8 @@ pub enum Question {
     TwoCommands,
     /// `mn`, the meta no-op.
     MetaNoop,
+    /// `stats cachedump`, for a few names of keys; only where the user wishes it.
+    KeySample,
     /// Binary NOOP.
     BinaryNoop,
     /// Binary STAT.
@@ -126,6 +128,7 @@ impl Question {
             Question::RandomKey => "get of a random key",
             Question::TwoCommands => "two commands in one segment",
             Question::MetaNoop => "mn",
+            Question::KeySample => "stats cachedump",
             Question::BinaryNoop => "binary noop",
             Question::BinaryStat => "binary stat",
         }
@@ -324,6 +327,10 @@ pub struct Dialogue {
     pub two_commands: Answer<u32>,
     /// The meta no-op.
     pub meta_noop: Answer<MetaNoop>,
+    /// A few names of keys, shortened to patterns and counted. Asked only if the user wishes it.
+    pub key_sample: Answer<KeySample>,
+    /// Why no names were asked for although the user wished it.
+    pub unsampled: Option<Unsampled>,
     /// UDP: what each request brought back.
     pub amplification: Vec<Amplification>,
     /// What it looked like, if it is not memcached.

@@ -9,7 +9,7 @@ use model::{
 use crate::escape::escape_for_terminal;
 use crate::layout::truncate;
 use crate::words::{counted, grouped, long_duration, mebibytes, pick, ratio, unix_time};
-use crate::{labels, values};
+use crate::{labels, sample, values};
 
 /// Settings that decide who may do what, in the order they are read.
 const SETTINGS_THAT_MATTER: [&str; 13] = [
@@ -89,6 +89,7 @@ pub(crate) fn facts(record: &Record, language: Language, verbose: bool) -> Vec<F
     collector.connections(dialogue.stats.value(), dialogue.connections.value());
     collector.settings(dialogue.settings.value());
     collector.classes(dialogue.items.value());
+    collector.key_sample(dialogue);
     collector.amplification(&dialogue.amplification);
     if let Some(facts) = &dialogue.tls {
         collector.tls(facts);
@@ -355,6 +356,14 @@ impl Collector {
                 .collect()
         };
         self.row_of("settings", "設定", parts);
+    }
+
+    fn key_sample(&mut self, dialogue: &Dialogue) {
+        let (mut en, mut ja) = ("key names", "キー名");
+        for line in sample::lines(dialogue, self.language) {
+            self.row(en, ja, &truncate(&line, VALUE_COLUMNS_MAX));
+            (en, ja) = ("", "");
+        }
     }
 
     fn classes(&mut self, items: Option<&StatsTable>) {

@@ -43,6 +43,7 @@ mod pcapng;
 mod prometheus;
 mod rules;
 mod runs;
+mod sample;
 mod sarif;
 mod shadowserver;
 mod stix;

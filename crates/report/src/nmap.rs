@@ -18,7 +18,7 @@ use crate::flaws::{self, Flaws};
 use crate::layout::{pad, truncate};
 use crate::nmap_port::{self, Service};
 use crate::words::{asctime, grouped, pick, ratio, unix_time};
-use crate::{Report, Style, TextOptions, values};
+use crate::{Report, Style, TextOptions, sample, values};
 
 /// Endpoints held for sorting. Beyond it, what is held is printed, and a host may appear twice.
 const HELD_MAX: usize = 100_000;
@@ -313,6 +313,10 @@ fn judgement_lines(record: &Record, language: Language) -> Vec<String> {
             ratio(Language::English, best.wire_ratio()),
         ));
     }
+    let dialogue = record.evidence.dialogue.as_deref();
+    let names = dialogue.map(|dialogue| sample::lines(dialogue, language));
+    let names = names.into_iter().flatten().take(1);
+    lines.extend(names.map(|names| format!("Key names: {}", value(&names))));
     let of_version = Flaws::of(record, |_| true);
     let gathered = of_version.as_ref().and_then(Flaws::as_one);
     let is_alone = |finding: &&Finding| {

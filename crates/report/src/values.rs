@@ -11,12 +11,12 @@ use model::{
     Acceptance, Address, Amplification, Answer, Auth, Certificate, Connections, Contact, Dialogue,
     Ending, Endpoint, Enrichment, Evidence, Finding, IcmpError, MetaNoop, Pending, PlanBlock,
     Protocol, Question, Record, Refusal, RunRecord, StatsTable, Summary, TlsFacts, Transport,
-    Value as Statistic, Verdict, VerdictCounts, VerifiedFinding,
+    Unsampled, Value as Statistic, Verdict, VerdictCounts, VerifiedFinding,
 };
 use serde_json::{Map, Number, Value, json};
 
 use crate::words::{rfc3339, unix_time};
-use crate::{Checkpoint, labels};
+use crate::{Checkpoint, labels, sample};
 
 /// The version of this format. A reader may rely on the meaning of every key it knows; new keys
 /// come without a new version.
@@ -319,6 +319,13 @@ fn facts(object: &mut Object, dialogue: &Dialogue, transport: Transport) {
         "connections",
         dialogue.connections.value().map(connections),
     );
+    set_some(
+        object,
+        "key_sample",
+        dialogue.key_sample.value().map(sample::object),
+    );
+    let skipped = dialogue.unsampled.map(Unsampled::as_str);
+    set_some(object, "key_sample_skipped", skipped);
     if let Some(known) = dialogue.meta_noop.value() {
         let word = match known {
             MetaNoop::Mn => "MN",
@@ -588,7 +595,7 @@ pub(crate) enum Outcome<'a> {
 }
 
 /// Every question of a dialogue by its name, with what became of it.
-pub(crate) fn questions(dialogue: &Dialogue) -> [(&'static str, Outcome<'_>); 10] {
+pub(crate) fn questions(dialogue: &Dialogue) -> [(&'static str, Outcome<'_>); 11] {
     [
         (Question::Version.as_str(), outcome(&dialogue.version)),
         (Question::Stats.as_str(), outcome(&dialogue.stats)),
@@ -612,6 +619,7 @@ pub(crate) fn questions(dialogue: &Dialogue) -> [(&'static str, Outcome<'_>); 10
             outcome(&dialogue.two_commands),
         ),
         (Question::MetaNoop.as_str(), outcome(&dialogue.meta_noop)),
+        (Question::KeySample.as_str(), outcome(&dialogue.key_sample)),
     ]
 }
 

@@ -355,6 +355,7 @@ mod tests {
             timeout: TimeoutPolicy::Adaptive,
             deadline: None,
             depth: Depth::Scan,
+            key_names_max: None,
             secret: 7,
         };
         Ground {

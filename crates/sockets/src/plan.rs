@@ -1,5 +1,6 @@
 //! What goes into a sweep and what comes out of it, whatever moves the packets.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use interview::Depth;
@@ -36,6 +37,8 @@ pub struct Plan {
     pub deadline: Option<Duration>,
     /// How deep the interviews go.
     pub depth: Depth,
+    /// The most names of keys that an open server is asked for, by the user's wish; `None` = none are.
+    pub key_names_max: Option<NonZeroU32>,
     /// Makes cookies, keys and ids unpredictable; from the system's random source.
     pub secret: u64,
 }

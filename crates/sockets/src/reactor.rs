@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -519,6 +520,10 @@ impl<'a> Reactor<'a> {
 
     pub(crate) fn depth(&self) -> Depth {
         self.plan.depth
+    }
+
+    pub(crate) fn key_names_max(&self) -> Option<NonZeroU32> {
+        self.plan.key_names_max
     }
 
     /// A seed for one interview. Keyed by the system's random source, so that what one server sees

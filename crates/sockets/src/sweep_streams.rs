@@ -442,6 +442,7 @@ mod tests {
                 timeout: TimeoutPolicy::Fixed(TIMEOUT),
                 deadline: Some(Duration::from_secs(5)),
                 depth: Depth::Scan,
+                key_names_max: None,
                 secret: 7,
             };
             let mut seen = Seen::default();

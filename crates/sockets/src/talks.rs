@@ -161,6 +161,7 @@ impl Reactor<'_> {
             rtt,
         } = waiting;
         let mut options = Options::new(depth, Some(rtt), self.next_seed());
+        options.key_names_max = self.key_names_max();
         options.over_tcp = transport_of(&target) == Transport::Tcp;
         let machine = StreamInterview::new(options, self.now);
         let connection = TalkConnection {

@@ -23,12 +23,16 @@ pub enum Channel {
     Udp,
 }
 
-/// Why the question is asked at all.
+/// Why the question is asked at all. Nothing that a program decides by itself (a retry, a default) is
+/// a wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wish {
-    /// The user named this one server and chose a mode that needs the answer. Nothing that a
-    /// program decides by itself (a scan, a retry, a default) is a wish.
+    /// The user named this one server and chose a mode that needs the answer.
     AskedByUser,
+    /// The user said, for this run, that open servers be asked for a few names of their keys
+    /// (`--sample-keys`). Whom that meets is found out by the scan, so it wishes for nothing but
+    /// [`Risky::CacheDump`]: the others cannot be bounded, or tell nothing about keys.
+    FewKeyNames,
 }
 
 /// A question that harms some versions, or over some channels.
@@ -65,9 +69,14 @@ impl Clearance {
         version: Option<&ServerVersion>,
         wish: Wish,
     ) -> Result<Clearance, Denied> {
-        // There is one wish only. It is asked for so that the caller has to say it.
-        let Wish::AskedByUser = wish;
         let denied = |reason| Err(Denied { risky, reason });
+        let is_wished = match wish {
+            Wish::AskedByUser => true,
+            Wish::FewKeyNames => risky == Risky::CacheDump,
+        };
+        if !is_wished {
+            return denied(Reason::Wish);
+        }
         if !is_fit(risky, channel) {
             return denied(Reason::Channel);
         }
@@ -102,6 +111,7 @@ impl Denied {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Reason {
+    Wish,
     Channel,
     UnknownVersion,
     Fault(ServerVersion, Fault),
@@ -151,6 +161,9 @@ fn fault(risky: Risky, version: ServerVersion) -> Option<Fault> {
 impl fmt::Display for Denied {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.reason {
+            Reason::Wish => formatter.write_str(
+                "who wishes for a few names of keys is given those, and nothing that cannot be bounded",
+            ),
             Reason::Channel => formatter.write_str(channel_text(self.risky)),
             Reason::UnknownVersion => write!(
                 formatter,
@@ -260,6 +273,30 @@ mod tests {
             ConnectionsOverUnix,
             &[Unix],
             &[("1.2.0", "1.4.17"), ("1.5.17", "1.7.60")],
+        );
+    }
+
+    #[test]
+    fn a_wish_for_a_few_names_clears_a_cachedump_alone() {
+        let wish = |risky, channel, version: Option<ServerVersion>| {
+            Clearance::mint(risky, channel, version.as_ref(), Wish::FewKeyNames)
+        };
+        for version in releases() {
+            for channel in CHANNELS {
+                for risky in [Metadump, Sizes, ConnectionsOverUnix] {
+                    assert!(wish(risky, channel, Some(version)).is_err());
+                }
+                let minted = wish(CacheDump, channel, Some(version));
+                assert_eq!(minted.is_ok(), channel != Udp, "{channel:?} {version}");
+            }
+        }
+        for channel in CHANNELS {
+            assert!(wish(CacheDump, channel, None).is_err(), "{channel:?}");
+        }
+        let version = Some(ServerVersion::new(1, 6, 45));
+        assert_eq!(
+            wish(Metadump, Tcp, version).unwrap_err().to_string(),
+            "who wishes for a few names of keys is given those, and nothing that cannot be bounded"
         );
     }
 

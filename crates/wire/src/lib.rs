@@ -13,7 +13,7 @@
 //! * [`Frame`] and [`Reassembly`]: the 8-byte frame of the UDP protocol, and the putting together
 //!   of one reply from its datagrams.
 //!
-//! For the one server that a user asks to look into:
+//! For the one server that a user asks to look into, or by the user's own word for a run:
 //!
 //! * [`Clearance`]: the leave to ask what harms some versions, minted from the [`Channel`], the
 //!   [`ServerVersion`] and the user's [`Wish`]. [`MetadumpRequest`], [`CacheDumpRequest`],
@@ -51,7 +51,8 @@
 //!   its end, and may crash 1.4.31 to 1.4.33 when the client goes away. Never over UDP. (Before
 //!   1.6.44 it also overflows a buffer when the client stops reading, so whoever sends it reads on.)
 //! * `stats cachedump`: lists keys under a lock, so it is asked for a bounded number of them, and
-//!   never over UDP.
+//!   never over UDP. It is the only one that a scan can be given leave for, where its user wishes for a
+//!   few names of keys ([`Wish::FewKeyNames`]).
 //! * `stats sizes`: walks the whole cache under a lock on versions up to 1.4.26.
 //! * `stats conns` over a unix socket: reads beyond the stack of 1.4.18 to 1.5.16 (CVE-2019-15026).
 //!   Over TCP it is harmless, so there it needs none; but that is why [`ConnectionsRequest`] stands

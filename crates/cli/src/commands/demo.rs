@@ -32,6 +32,7 @@ pub(crate) fn demo(flags: DemoFlags) -> Result<Exit, Failure> {
         udp: true,
         all: true,
         depth: Depth::Scan,
+        key_names_max: None,
         seed: Some(flags.seed),
         shard: Shard::ALL,
         resume: None,

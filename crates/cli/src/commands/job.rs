@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,6 +62,8 @@ pub(crate) struct Manner {
     pub(crate) udp: bool,
     pub(crate) all: bool,
     pub(crate) depth: Depth,
+    /// Names of keys to sample at most; `None` = none.
+    pub(crate) key_names_max: Option<NonZeroU32>,
     pub(crate) seed: Option<u64>,
     pub(crate) shard: Shard,
     pub(crate) resume: Option<Resumption>,
@@ -379,6 +382,7 @@ fn job(
                 .map_or(TimeoutPolicy::Adaptive, TimeoutPolicy::Fixed),
             deadline: pace.deadline,
             depth: manner.depth,
+            key_names_max: manner.key_names_max,
             secret,
         },
         all: manner.all,

@@ -1,5 +1,7 @@
 //! `scan` and `check`.
 
+use std::num::NonZeroU32;
+
 use interview::Depth;
 use model::Transport;
 use report::Style;
@@ -70,6 +72,7 @@ fn typed(flags: &ScanFlags, depth: Depth) -> Result<(Wanted, Manner), Failure> {
         udp: flags.udp || !flags.tcp,
         all: flags.all,
         depth,
+        key_names_max: flags.sample_keys.and_then(NonZeroU32::new),
         seed: flags.seed,
         shard: parse_shard(&flags.shard).map_err(Failure::usage)?,
         resume: None,
@@ -104,7 +107,8 @@ fn imported(sources: &[String], inventory: &InventoryFlags) -> Result<Vec<Target
 }
 
 /// Targets, order and transports of a resumed run are those of the run that it continues; beside
-/// them the kept run that it continues.
+/// them the kept run that it continues. Names of keys are sampled only if the one who resumes wishes
+/// it: a file that somebody else may have written is no wish.
 fn resumed(
     flags: &ScanFlags,
     named: &str,
@@ -134,6 +138,7 @@ fn resumed(
         udp: past.udp,
         all: flags.all,
         depth,
+        key_names_max: flags.sample_keys.and_then(NonZeroU32::new),
         seed: Some(past.seed),
         shard: Shard {
             index: past.shard.0,
@@ -179,6 +184,12 @@ fn print_plan(prepared: &Prepared, manner: &Manner) -> Result<(), Failure> {
              get of a random key, stats, stats settings, stats items, stats conns, mn; binary \
              version, SASL list, noop, stat; a TLS hello",
         )?;
+    }
+    if let Some(names) = manner.key_names_max.filter(|_| manner.tcp) {
+        lines.add(&format!(
+            "tcp, to what is open: `stats cachedump` for at most {names} names of keys, which are \
+             shortened before they are kept; no value is read",
+        ))?;
     }
     if manner.udp {
         lines.add(

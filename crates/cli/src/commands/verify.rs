@@ -69,6 +69,7 @@ pub(crate) fn verify(flags: VerifyFlags) -> Result<Exit, Failure> {
         udp: true,
         all: true,
         depth: Depth::Scan,
+        key_names_max: None,
         seed: None,
         shard: Shard::ALL,
         resume: None,

@@ -62,9 +62,8 @@ impl Inventory {
             .take(RECOGNISE_BYTES as u64)
             .read_to_end(&mut begin)
             .map_err(|error| unreadable(file, error))?;
-        let recognised = recognise(&begin).ok_or_else(|| {
-            KeepError::NoRun(format!("{}: {UNKNOWN_FORM}", file.name))
-        })?;
+        let recognised = recognise(&begin)
+            .ok_or_else(|| KeepError::NoRun(format!("{}: {UNKNOWN_FORM}", file.name)))?;
         let Some(importer) = Importer::new(recognised) else {
             let path = path.ok_or_else(|| {
                 KeepError::NoRun(

@@ -224,6 +224,7 @@ fn job(seed: u64, permit: &Permit) -> Job {
             timeout: TimeoutPolicy::Adaptive,
             deadline: None,
             depth: Depth::Scan,
+            key_names_max: None,
             secret: seed ^ 0x5eed,
         },
         all: true,

@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 use model::{
     Acceptance, Address, Amplification, Anomaly, Answer, Auth, Certificate, Confidence,
     Connections, Contact, Dialogue, Ending, Endpoint, Enrichment, Evidence, Finding, Hardware,
-    IcmpError, Impression, Judgement, KeyProbe, MacAddress, MetaNoop, Pending, PlanBlock, Protocol,
-    Question, Record, Refusal, RunRecord, Severity, StatsTable, Summary, Text, TlsFacts, Transport,
-    Vantage, Verdict, VerdictCounts,
+    IcmpError, Impression, Judgement, KeyProbe, KeySample, KeyTally, MacAddress, MetaNoop, Pending,
+    PlanBlock, Protocol, Question, Record, Refusal, RunRecord, Severity, StatsTable, Summary, Text,
+    TlsFacts, Transport, Unsampled, Vantage, Verdict, VerdictCounts,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -247,6 +247,26 @@ fn questions() -> impl Strategy<Value = Vec<Question>> {
     vec(select(all), 0..4)
 }
 
+/// What names of a few kinds come to, others among them.
+fn key_sample() -> BoxedStrategy<KeySample> {
+    let beginnings = select(vec![
+        "memc.sess.key.",
+        "session:",
+        "menu:",
+        "",
+        "\u{1b}[2J:",
+    ]);
+    (vec((beginnings, "[a-z]{1,9}"), 0..9), 1..1_000_u64)
+        .prop_map(|(names, names_max)| {
+            let mut tally = KeyTally::default();
+            for (beginning, rest) in names {
+                tally.add(format!("{beginning}{rest}").as_bytes());
+            }
+            tally.finish(names_max)
+        })
+        .boxed()
+}
+
 fn dialogue() -> BoxedStrategy<Dialogue> {
     let protocols = vec![Protocol::Unknown, Protocol::Ascii, Protocol::Binary];
     let endings = vec![
@@ -281,8 +301,12 @@ fn dialogue() -> BoxedStrategy<Dialogue> {
             vec(anomaly(), 0..3),
             select(endings),
         ),
+        (
+            answer(key_sample()),
+            option::of(select(Unsampled::ALL.to_vec())),
+        ),
     )
-        .prop_map(|(first, second)| Dialogue {
+        .prop_map(|(first, second, sampled)| Dialogue {
             protocol: first.0,
             tls: first.1,
             answered_from: first.2,
@@ -298,6 +322,8 @@ fn dialogue() -> BoxedStrategy<Dialogue> {
             random_key: second.3,
             two_commands: second.4,
             meta_noop: second.5,
+            key_sample: sampled.0,
+            unsampled: sampled.1,
             amplification: second.6,
             impression: second.7,
             anomalies: second.8,

@@ -167,6 +167,7 @@ impl Replay {
 
     fn answer_line(&mut self, line: &str) -> Vec<Act> {
         let key = key_of(line.as_bytes());
+        let fewer_names = self.fewer_names(line);
         let count = self.asked.entry(key.clone()).or_insert(0);
         let reply = match self.lines.get(&key) {
             Some(replies) => {
@@ -182,10 +183,29 @@ impl Replay {
                 .lines
                 .get("stats")
                 .map_or_else(Vec::new, |all| all[*count % all.len()].clone()),
-            None => self.unknown.clone(),
+            None => fewer_names.unwrap_or_else(|| self.unknown.clone()),
         };
         *count += 1;
         self.acts(reply)
+    }
+
+    /// `stats cachedump CLASS 0`, which means all, was recorded: a count brings the first of them.
+    fn fewer_names(&self, line: &str) -> Option<Vec<u8>> {
+        let (class, count) = line
+            .trim_end()
+            .strip_prefix("stats cachedump ")?
+            .split_once(' ')?;
+        let recorded = self.lines.get(&format!("stats cachedump {class} 0"));
+        let Some(all) = recorded else {
+            // Who lists one class lists none of the others, as far as is known.
+            let lists = |line: &String| line.starts_with("stats cachedump ");
+            return self.lines.keys().any(lists).then(|| b"END\r\n".to_vec());
+        };
+        let rows: Vec<&[u8]> = all[0].split_inclusive(|byte| *byte == b'\n').collect();
+        let (end, names) = rows.split_last()?;
+        let mut fewer = names[..names.len().min(count.parse().ok()?)].concat();
+        fewer.extend_from_slice(end);
+        Some(fewer)
     }
 
     fn answer_binary(&self, request: &binary::Request) -> Vec<Act> {

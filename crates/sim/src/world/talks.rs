@@ -75,7 +75,8 @@ impl Run<'_> {
         attempts: usize,
         round_trip: Duration,
     ) {
-        let options = Options::new(self.plan.depth, Some(round_trip), self.talk_seed());
+        let mut options = Options::new(self.plan.depth, Some(round_trip), self.talk_seed());
+        options.key_names_max = self.plan.key_names_max;
         let machine = StreamInterview::new(options, self.now);
         let machine = Machine::Stream(Box::new(machine), Vec::new());
         let talk = self.add_talk(machine, target, Some(counter), attempts, Some(round_trip));
