@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::{
     Address, Amplification, Answer, Auth, Certificate, Connections, Contact, Dialogue, Evidence,
-    Judgement, KeyProbe, MetaNoop, Protocol, Question, StatsTable, TlsFacts, Transport, Verdict,
+    Judgement, KeyProbe, KeySample, KeyTally, MetaNoop, Protocol, Question, StatsTable, TlsFacts,
+    Transport, Verdict,
 };
 
 use crate::{Host, judge, judge_at, verdict};
@@ -179,6 +180,15 @@ pub(crate) fn open_and_empty() -> Dialogue {
     let mut dialogue = open();
     set(&mut dialogue.stats, "curr_items", "0");
     dialogue
+}
+
+/// What a sample of these names comes to.
+pub(crate) fn key_sample(names: &[&str]) -> KeySample {
+    let mut tally = KeyTally::default();
+    for name in names {
+        tally.add(name.as_bytes());
+    }
+    tally.finish(50)
 }
 
 /// Upstream 1.4.15 over UDP.

@@ -18,6 +18,7 @@ mod ms014_other_source;
 mod ms015_watch;
 mod ms016_large_items;
 mod ms017_clock;
+mod ms018_sessions;
 mod ms100_older_than_newest;
 mod ms101_cve_2009_1255;
 mod ms102_cve_2009_1494;
@@ -46,7 +47,7 @@ mod ms124_cve_2026_47784;
 
 use crate::rule::Rule;
 
-static RULES: [Rule; 42] = [
+static RULES: [Rule; 43] = [
     ms001_open::RULE,
     ms002_reflector::RULE,
     ms003_bound_everywhere::RULE,
@@ -64,6 +65,7 @@ static RULES: [Rule; 42] = [
     ms015_watch::RULE,
     ms016_large_items::RULE,
     ms017_clock::RULE,
+    ms018_sessions::RULE,
     ms100_older_than_newest::RULE,
     ms101_cve_2009_1255::RULE,
     ms102_cve_2009_1494::RULE,

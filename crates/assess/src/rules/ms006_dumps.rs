@@ -2,9 +2,14 @@
 
 use model::{Confidence, Severity, Text};
 
+use crate::UpstreamVersion;
 use crate::context::Context;
 use crate::fixes;
+use crate::numbers::{counted, grouped};
 use crate::rule::{Bilingual, Fired, Rule};
+
+/// The first release that can refuse dumps.
+const FIRST_WITH_OPTION: UpstreamVersion = UpstreamVersion::new(1, 4, 34);
 
 pub(crate) const RULE: Rule = Rule {
     code: "MS006",
@@ -25,8 +30,11 @@ pub(crate) const RULE: Rule = Rule {
              ユーザー名、メールアドレスなどが含まれます。",
     },
     evidence: Bilingual {
-        en: "Likely: the settings say `dump_enabled yes`. No dump was asked for.",
-        ja: "可能性が高い（likely）: 設定が `dump_enabled yes` です。ダンプは要求していません。",
+        en: "Likely: the settings say `dump_enabled yes`, and no dump was asked for. Confirmed: with \
+             --sample-keys, `stats cachedump` listed a few names, which were counted and not kept.",
+        ja: "可能性が高い（likely）: 設定が `dump_enabled yes` です。ダンプは要求していません。確認済み\
+             （confirmed）: --sample-keys を付けて `stats cachedump` を送り、少数のキー名が返されました。\
+             名前は数えただけで記録していません。",
     },
     fix: Bilingual {
         en: "Close the port first (MS001). Start memcached with -X (1.4.34 and newer) if no tool of \
@@ -46,36 +54,89 @@ pub(crate) const RULE: Rule = Rule {
 };
 
 fn check(context: &Context<'_>) -> Option<Fired> {
-    context.exposed()?;
+    let dialogue = context.exposed()?;
     let settings = context
         .settings()
-        .filter(|settings| settings.is_on("dump_enabled"))?;
+        .filter(|settings| settings.is_on("dump_enabled"));
+    let names = dialogue.key_sample.value().map(|sample| sample.names_seen);
+    let listed = names.filter(|names| *names > 0).map(|names| {
+        Text::new(
+            format!("stats cachedump listed {}", counted(names, "key name")),
+            format!("stats cachedump でキー名 {} 件が返された", grouped(names)),
+        )
+    });
+    let confidence = match listed {
+        Some(_) => Confidence::Confirmed,
+        None => Confidence::Likely,
+    };
+    let setting = settings.map(|settings| settings.line("dump_enabled", context.transport));
+    let evidence: Vec<Text> = setting.into_iter().chain(listed).collect();
+    if evidence.is_empty() {
+        return None;
+    }
+    let knows_option = context
+        .version()
+        .is_none_or(|version| version >= FIRST_WITH_OPTION);
     let option = fixes::add_option(context, "-X");
     Some(Fired {
         severity: Severity::Medium,
-        confidence: Confidence::Likely,
-        evidence: vec![settings.line("dump_enabled", context.transport)],
-        fix: Text::new(
-            format!(
-                "disable dumps if no tool of yours needs them: {}",
-                option.en
-            ),
-            format!("ダンプを使うツールがなければ無効にする: {}", option.ja),
-        ),
+        confidence,
+        evidence,
+        fix: if knows_option {
+            disable(&option)
+        } else {
+            fixes::listen_on_loopback(context)
+        },
     })
+}
+
+fn disable(option: &Text) -> Text {
+    Text::new(
+        format!(
+            "disable dumps if no tool of yours needs them: {}",
+            option.en
+        ),
+        format!("ダンプを使うツールがなければ無効にする: {}", option.ja),
+    )
 }
 
 #[cfg(test)]
 mod cases {
     use crate::rule::Cases;
-    use crate::samples::{self, Sample, with_setting};
+    use model::{Answer, Confidence, Dialogue};
+
+    use crate::samples::{self, Sample, key_sample, with_setting};
+
+    /// 1.4.15, which has no such setting, after a sample of names.
+    fn sampled(names: &[&str]) -> Sample {
+        Sample::tcp(Dialogue {
+            version: Answer::Given("1.4.15".into()),
+            settings: Answer::NotAsked,
+            key_sample: Answer::Given(key_sample(names)),
+            ..samples::open()
+        })
+    }
 
     pub(super) const CASES: Cases = Cases {
-        fires: &[|| Sample::tcp(with_setting(samples::open(), "dump_enabled", "yes"))],
+        fires: &[
+            || Sample::tcp(with_setting(samples::open(), "dump_enabled", "yes")),
+            || sampled(&["menu:top"]),
+        ],
         silent: &[
+            || sampled(&[]),
             || Sample::tcp(samples::open()),
             || Sample::tcp(samples::reflector()),
             || Sample::tcp(with_setting(samples::honeypot(), "dump_enabled", "yes")),
         ],
     };
+
+    #[test]
+    fn names_that_were_listed_are_proof() {
+        let judgement = sampled(&["menu:top"]).judge();
+        let finding = judgement.findings.iter().find(|one| one.code == "MS006");
+        let finding = finding.expect("names were listed");
+        assert_eq!(finding.confidence, Confidence::Confirmed);
+        assert_eq!(finding.evidence[0].en, "stats cachedump listed 1 key name");
+        assert!(!finding.fix.en.contains("-X"), "{}", finding.fix.en);
+    }
 }

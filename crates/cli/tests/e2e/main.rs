@@ -22,6 +22,7 @@ mod middlebox;
 mod real;
 mod running;
 mod safety;
+mod samples;
 mod tool;
 mod tool_beside;
 mod tool_console;
