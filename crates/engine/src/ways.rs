@@ -9,7 +9,9 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
-use ::frames::{Choice, EngineKind, Fate, FrameProgress, FrameTally, FramesError, Sweeper};
+use ::frames::{
+    Choice, EngineKind, Fate, FrameProgress, FrameTally, FramesError, SharedPace, Sweeper,
+};
 use model::{MacAddress, Pending, Text};
 use sockets::{
     Lead, LeadTeller, LeadsEnd, LeadsProgress, Network, Plan, Sink, SocketError, SocketNetwork,
@@ -266,9 +268,11 @@ impl Network for FrameNetwork {
             return Ok(tally);
         }
         let hardware: BTreeMap<IpAddr, MacAddress> = sweeper.hardware().clone();
-        let (teller, mut leads) = sockets::leads(hardware)?;
+        // One rate for probes and interviews together.
+        let pace = SharedPace::new(plan.rate_pps);
+        let (teller, mut leads) = sockets::leads(hardware, pace.pace.clone(), pace.since)?;
         let (tally, swept) = thread::scope(|scope| {
-            let sweeping = scope.spawn(move || sweep_and_tell(sweeper, permit, teller));
+            let sweeping = scope.spawn(move || sweep_and_tell(sweeper, permit, pace, teller));
             let tally = SocketNetwork.interview(plan, permit, &mut leads, sink);
             // Also if our own sockets refused to work: the sweep must not go on alone.
             leads.end();
@@ -282,9 +286,14 @@ impl Network for FrameNetwork {
     }
 }
 
-fn sweep_and_tell(sweeper: Sweeper, permit: &Permit, teller: LeadTeller) -> FrameTally {
+fn sweep_and_tell(
+    sweeper: Sweeper,
+    permit: &Permit,
+    pace: SharedPace,
+    teller: LeadTeller,
+) -> FrameTally {
     let mut bridge = Bridge { teller };
-    let tally = sweeper.run(permit, &mut bridge);
+    let tally = sweeper.run(permit, pace, &mut bridge);
     bridge.teller.end(LeadsEnd {
         complete: tally.complete && tally.error.is_none(),
         counter: tally.counter,
@@ -342,10 +351,6 @@ impl ::frames::Sink for Bridge {
             counter,
             open: pending_of(open),
         });
-    }
-
-    fn take_spent(&mut self) -> u64 {
-        self.teller.take_spent()
     }
 
     fn backlog(&self) -> usize {
@@ -502,7 +507,8 @@ mod tests {
     #[test]
     fn a_bridge_passes_everything_on_in_order() {
         use ::frames::Sink as _;
-        let (teller, _leads) = sockets::leads(BTreeMap::new()).unwrap();
+        let shared = SharedPace::new(100);
+        let (teller, _leads) = sockets::leads(BTreeMap::new(), shared.pace, shared.since).unwrap();
         let mut bridge = Bridge { teller };
         bridge.ask(7, true, false, false);
         bridge.counted(

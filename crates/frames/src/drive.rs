@@ -21,6 +21,8 @@
 //! is told at once only where every endpoint gets a record of its own; otherwise it is counted when
 //! its window is over, because the other transport may still answer and take the pair along.
 
+mod resets;
+
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -29,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use model::{Contact, Transport};
 use sweep::governor::Governor;
-use sweep::pace::Limiter;
+use sweep::pace::Pace;
 use sweep::reach::{Reach, Stretch, Way};
 use sweep::reply::{Checked, Heard, Verifier};
 use sweep::schedule::{
@@ -38,8 +40,9 @@ use sweep::schedule::{
 use sweep::strays::{Proof, Strays};
 use targets::{AddressRange, Order, PairBlock, Permit, steps_between};
 
+use self::resets::Resets;
 use crate::engine::{Carrier, Receive, Transmit};
-use crate::{Fate, FrameProgress, FrameTally, FramesError, Plan, Sink};
+use crate::{Fate, FrameProgress, FrameTally, FramesError, Plan, SharedPace, Sink};
 
 /// Pairs of a window: about half a second of sending, within these bounds. Larger windows cost
 /// memory, smaller ones calls.
@@ -49,6 +52,9 @@ const WINDOW_PAIRS_MAX: u64 = 1 << 21;
 const WINDOW_PAIRS_TOLD_MAX: u64 = 1 << 15;
 /// Pairs handed on, and endpoints told of, that nobody has taken, above which nothing new is sent.
 const BACKLOG_MAX: usize = 1 << 18;
+/// Both probes of a pair leave together. At lower rates no two packets may ever: then the second one
+/// is made good for afterwards.
+const PAIR_PPS_MIN: u64 = 40;
 /// Longest wait of a receiver, so that the end is noticed.
 const RECEIVE_WAIT: Duration = Duration::from_millis(20);
 /// Longest sleep of the conductor, so that a stop by the user is noticed.
@@ -102,13 +108,13 @@ impl Drop for Ending<'_> {
 /// Sweeps, and returns when every pair is judged or handed on, or when it has to end.
 pub(crate) fn drive(
     plan: &Plan,
+    pace: SharedPace,
     permit: &Permit,
     reach: &Reach,
     verifier: Verifier<'_>,
     carrier: Carrier,
     sink: &mut dyn Sink,
 ) -> FrameTally {
-    let epoch = Instant::now();
     let ended = AtomicBool::new(false);
     let counts = Counts::default();
     let Carrier {
@@ -131,7 +137,7 @@ pub(crate) fn drive(
             .map(|transmitter| employ(scope, transmitter, permit, events_out.clone()))
             .collect();
         drop(events_out);
-        let mut conductor = Conductor::new(plan, permit, reach, answered, sink, epoch);
+        let mut conductor = Conductor::new(plan, pace, permit, reach, answered, sink);
         conductor.quantum = quantum;
         conductor.stint_pairs_max = stint_pairs_max;
         // Set in any case: a panic of the sink must not leave the receivers listening for ever.
@@ -261,6 +267,8 @@ struct UnderWay {
     stint: Stint,
     done_to: u64,
     since: Duration,
+    /// Out of the pace.
+    taken: u64,
     /// Parts that have not come back.
     parts: usize,
     frames: u64,
@@ -276,7 +284,10 @@ struct Conductor<'a> {
     answered: Answered,
     done_before: DoneBefore,
     schedule: Schedule,
-    limiter: Limiter,
+    pace: Pace,
+    /// How far the time of `pace` is ahead of ours.
+    ahead: Duration,
+    resets: Resets,
     /// Only if the rate follows the loss.
     governor: Option<Governor>,
     rate_pps: u64,
@@ -298,12 +309,15 @@ struct Conductor<'a> {
 impl<'a> Conductor<'a> {
     fn new(
         plan: &'a Plan,
+        pace: SharedPace,
         permit: &'a Permit,
         reach: &'a Reach,
         answered: Answered,
         sink: &'a mut dyn Sink,
-        epoch: Instant,
     ) -> Conductor<'a> {
+        let epoch = Instant::now();
+        let ahead = epoch.saturating_duration_since(pace.since);
+        let pace = pace.pace;
         let order = &plan.order;
         let begin = plan
             .again
@@ -315,6 +329,9 @@ impl<'a> Conductor<'a> {
             .adaptive
             .then(|| Governor::new(plan.rate_pps, Duration::ZERO));
         let rate_pps = governor.as_ref().map_or(plan.rate_pps, Governor::rate_pps);
+        if rate_pps != plan.rate_pps {
+            pace.set_rate(rate_pps, ahead);
+        }
         let options = ScheduleOptions {
             pairs: order.len(),
             counter: begin,
@@ -341,7 +358,9 @@ impl<'a> Conductor<'a> {
             schedule: Schedule::new(options, answered.clone()),
             answered,
             done_before,
-            limiter: Limiter::new(rate_pps, Duration::ZERO),
+            ahead,
+            pace,
+            resets: Resets::new(plan.tcp),
             governor,
             rate_pps,
             quantum: Duration::ZERO,
@@ -444,7 +463,6 @@ impl<'a> Conductor<'a> {
                 self.await_workers(events);
                 return false;
             }
-            self.limiter.spend(self.sink.take_spent(), now, now);
             self.govern(now);
             // Work is handed out first: what there is to tell is told while it is done.
             let Some(wake_at) = self.advance(workers, now) else {
@@ -476,7 +494,7 @@ impl<'a> Conductor<'a> {
         let later = heard.iter().skip(1).sum();
         if let Some(rate_pps) = governor.judge(once, later, now) {
             self.rate_pps = rate_pps;
-            self.limiter.set_rate(rate_pps, now);
+            self.pace.set_rate(rate_pps, now + self.ahead);
             self.schedule
                 .set_window_pairs(window_pairs(rate_pps, self.plan.individually));
         }
@@ -496,18 +514,29 @@ impl<'a> Conductor<'a> {
             return Some(now + Duration::from_millis(10));
         }
         let transports = u64::from(self.plan.tcp) + u64::from(self.plan.udp);
-        let wanted = (stint.to - stint.from) * transports;
-        let quantum = (self.rate_pps as f64 * self.quantum.as_secs_f64()) as u64;
-        let least = quantum.min(wanted).max(1);
-        let allowance = self.limiter.allowance(now);
-        if allowance < least {
-            return Some(self.limiter.ready_at(least, now));
-        }
         let most = self.stint_pairs_max.saturating_mul(workers.len() as u64);
-        let pairs = (allowance / transports)
-            .max(1)
-            .min(stint.to - stint.from)
-            .min(most);
+        let wanted = (stint.to - stint.from).min(most) * transports;
+        let quantum = (self.rate_pps as f64 * self.quantum.as_secs_f64()) as u64;
+        let together = if self.rate_pps < PAIR_PPS_MIN {
+            1
+        } else {
+            transports
+        };
+        let least = quantum.max(together).min(wanted);
+        let paced_at = now + self.ahead;
+        self.resets.forget(&self.pace, paced_at);
+        let resets = self.resets.of_pairs(wanted / transports);
+        let taken = self.pace.take(wanted + resets, paced_at);
+        let least = self
+            .pace
+            .most()
+            .min(least + self.resets.of_pairs(least.div_ceil(transports)));
+        if taken < least {
+            self.pace.settle(taken, 0, paced_at, paced_at);
+            let ready_at = self.pace.ready_at(least, paced_at);
+            return Some(ready_at.saturating_sub(self.ahead));
+        }
+        let (pairs, taken) = self.resets.keep(taken, transports, wanted / transports);
         let done_to = stint.from + pairs;
         let parts = deal(stint.from, done_to, workers.len());
         for ((from, to), worker) in parts.iter().zip(workers) {
@@ -523,6 +552,7 @@ impl<'a> Conductor<'a> {
             stint,
             done_to,
             since: now,
+            taken,
             parts: parts.len(),
             frames: 0,
         });
@@ -533,6 +563,7 @@ impl<'a> Conductor<'a> {
         match event {
             Event::Answers(answers) => {
                 let now = self.epoch.elapsed();
+                self.count_resets(&answers, now);
                 for answer in answers {
                     self.take_answer(answer, now);
                 }
@@ -571,12 +602,14 @@ impl<'a> Conductor<'a> {
             stint,
             done_to,
             since,
+            taken,
             frames,
             ..
         } = *under_way;
         self.under_way = None;
         self.frames_sent += frames;
-        self.limiter.spend(frames, since, now);
+        let (from, until) = (since + self.ahead, now + self.ahead);
+        self.pace.settle(taken, frames, from, until);
         if self.error.is_none() {
             self.schedule.sent(&stint, done_to, since, now);
             if stint.round == 0 {
@@ -593,6 +626,16 @@ impl<'a> Conductor<'a> {
                 Err(_) => return,
             }
         }
+    }
+
+    /// Our kernel resets what accepted a SYN that it knows nothing of: a packet each.
+    fn count_resets(&mut self, answers: &[Answer], now: Duration) {
+        let accepted = answers
+            .iter()
+            .filter(|answer| answer.heard == Heard::Accepted);
+        let (resets, now) = (accepted.count() as u64, now + self.ahead);
+        self.resets.accepted += resets;
+        self.pace.settle(0, resets, now, now);
     }
 
     fn take_answer(&mut self, answer: Answer, now: Duration) {
@@ -785,6 +828,8 @@ impl<'a> Conductor<'a> {
     }
 
     fn finish(mut self, complete: bool, counts: &Counts) -> FrameTally {
+        self.resets
+            .give_back(&self.pace, self.epoch.elapsed() + self.ahead);
         self.tell_finished();
         let (counter, open) = self.open(false);
         for window in self.schedule.abandon() {

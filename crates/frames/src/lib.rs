@@ -27,7 +27,7 @@ mod xdp;
 
 pub use engine::{Choice, EngineKind};
 pub use error::FramesError;
-pub use plan::{Fate, FrameProgress, FrameTally, Plan, Sink};
+pub use plan::{Fate, FrameProgress, FrameTally, Plan, SharedPace, Sink};
 pub use sweeper::{LIVE_RATE_PPS_MIN, Sweeper};
 pub use tap::Tap;
 pub use vendor::vendor;

@@ -1,9 +1,10 @@
 //! What goes into a sweep of frames, and what comes out of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{Contact, Transport};
 use sweep::cookie::CookieKey;
+use sweep::pace::Pace;
 use sweep::schedule::{OpenRange, Patience};
 use targets::Order;
 
@@ -40,6 +41,25 @@ pub struct Plan {
     pub individually: bool,
     /// Makes probes unpredictable; from the system's random source.
     pub key: CookieKey,
+}
+
+/// A rate that a sweep shares with whoever talks to those that answer.
+#[derive(Clone, Debug)]
+pub struct SharedPace {
+    /// The rate, for all packets together.
+    pub pace: Pace,
+    /// When its time began.
+    pub since: Instant,
+}
+
+impl SharedPace {
+    /// A rate in packets a second, at least 1, that begins now.
+    pub fn new(rate_pps: u64) -> SharedPace {
+        SharedPace {
+            pace: Pace::new(rate_pps, Duration::ZERO),
+            since: Instant::now(),
+        }
+    }
 }
 
 /// What became of endpoints that nobody talks to.
@@ -81,8 +101,6 @@ pub trait Sink: Send {
     /// From here an interrupted run could be continued: every pair before `counter` has been told
     /// of, but for the open ones.
     fn checkpoint(&mut self, counter: u64, open: &[OpenRange]);
-    /// Packets that interviews have sent since the last call: they count against the rate.
-    fn take_spent(&mut self) -> u64;
     /// Pairs handed on that nobody has begun yet, and endpoints told of by themselves that nobody has
     /// taken; the sweep waits while there are too many.
     fn backlog(&self) -> usize;

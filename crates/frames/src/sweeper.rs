@@ -11,7 +11,9 @@ use targets::Permit;
 use crate::engine::{Carrier, Ground};
 use crate::ports::{self, ReservedPorts};
 use crate::survey::{Survey, survey};
-use crate::{Choice, EngineKind, FrameTally, FramesError, Plan, Sink, drive, live, packet, xdp};
+use crate::{
+    Choice, EngineKind, FrameTally, FramesError, Plan, SharedPace, Sink, drive, live, packet, xdp,
+};
 
 /// Above this rate live frames are taken unasked. Below it a packet socket keeps up, and attaching a
 /// program to the interface, which makes some network cards restart, is not worth it.
@@ -112,8 +114,9 @@ impl Sweeper {
         &self.survey.neighbours
     }
 
-    /// Sweeps until every pair is told of or handed on, or until the sink stops it.
-    pub fn run(mut self, permit: &Permit, sink: &mut dyn Sink) -> FrameTally {
+    /// Sweeps until every pair is told of or handed on, or until the sink stops it. All packets are
+    /// taken out of `pace`, which others may share.
+    pub fn run(mut self, permit: &Permit, pace: SharedPace, sink: &mut dyn Sink) -> FrameTally {
         let (Some(carrier), Some(reserved)) = (self.carrier.take(), self.ports.as_ref()) else {
             return FrameTally::default();
         };
@@ -124,6 +127,7 @@ impl Sweeper {
         };
         drive::drive(
             &self.plan,
+            pace,
             permit,
             &self.survey.reach,
             verifier,

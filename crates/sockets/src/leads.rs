@@ -12,13 +12,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{Contact, MacAddress, Pending, Transport};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use sweep::pace::Pace;
 
+use crate::pace::Pacer;
 use crate::plan::SocketError;
 
 /// One thing that a sweep has to tell.
@@ -105,6 +107,8 @@ pub struct LeadTeller {
 pub struct Leads {
     shared: Arc<Shared>,
     hardware: BTreeMap<IpAddr, MacAddress>,
+    pace: Pace,
+    paced_since: Instant,
     /// Taken out of the shared queue in one go, so that its lock is seldom needed.
     taken: VecDeque<Lead>,
 }
@@ -117,8 +121,6 @@ struct Shared {
     wake: EventFd,
     /// Leads of single pairs and endpoints that nobody has taken.
     backlog: AtomicUsize,
-    /// Packets sent by the reactor that the sweep has not asked about.
-    spent: AtomicU64,
     stopped: AtomicBool,
 }
 
@@ -129,12 +131,17 @@ struct State {
     end: Option<LeadsEnd>,
 }
 
-/// A queue for the leads of one sweep. `hardware` are the network cards that it has met.
+/// A queue for the leads of one sweep. `hardware` are the network cards that it has met, and `pace` is
+/// the rate that it shares, whose time began at `paced_since`.
 ///
 /// # Errors
 ///
 /// If the system has no descriptor left.
-pub fn leads(hardware: BTreeMap<IpAddr, MacAddress>) -> Result<(LeadTeller, Leads), SocketError> {
+pub fn leads(
+    hardware: BTreeMap<IpAddr, MacAddress>,
+    pace: Pace,
+    paced_since: Instant,
+) -> Result<(LeadTeller, Leads), SocketError> {
     let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
     let wake = EventFd::from_value_and_flags(0, flags).map_err(SocketError::system("eventfd"))?;
     let shared = Arc::new(Shared {
@@ -142,7 +149,6 @@ pub fn leads(hardware: BTreeMap<IpAddr, MacAddress>) -> Result<(LeadTeller, Lead
         ended: Condvar::new(),
         wake,
         backlog: AtomicUsize::new(0),
-        spent: AtomicU64::new(0),
         stopped: AtomicBool::new(false),
     });
     let teller = LeadTeller {
@@ -151,6 +157,8 @@ pub fn leads(hardware: BTreeMap<IpAddr, MacAddress>) -> Result<(LeadTeller, Lead
     let leads = Leads {
         shared,
         hardware,
+        pace,
+        paced_since,
         taken: VecDeque::new(),
     };
     Ok((teller, leads))
@@ -194,11 +202,6 @@ impl LeadTeller {
     /// Tells how far the sweep is; only the last word counts.
     pub fn progress(&self, progress: LeadsProgress) {
         self.shared.state().progress = progress;
-    }
-
-    /// Packets that the reactor has sent since the last call.
-    pub fn take_spent(&self) -> u64 {
-        self.shared.spent.swap(0, Ordering::Relaxed)
     }
 
     /// Pairs to be asked that nobody has begun, and endpoints with a record that nobody has taken:
@@ -270,9 +273,10 @@ impl Leads {
         self.shared.state().end.is_some()
     }
 
-    /// Tells the sweep that so many packets were sent here.
-    pub(crate) fn charge(&self, packets: u64) {
-        self.shared.spent.fetch_add(packets, Ordering::Relaxed);
+    /// The rate that the sweep shares with whoever began at `epoch`.
+    pub(crate) fn pacer(&self, epoch: Instant) -> Pacer {
+        let ahead = epoch.saturating_duration_since(self.paced_since);
+        Pacer::beside(self.pace.clone(), ahead)
     }
 
     pub(crate) fn hardware(&self, ip: IpAddr) -> Option<MacAddress> {
@@ -368,7 +372,8 @@ mod tests {
     /// Interviews what the sweep tells, which runs on a thread of its own.
     fn interview(ground: &Ground, told: &mut Told, sweep: impl FnOnce(LeadTeller) + Send) -> Tally {
         let ip = [127, 70, 0, 1].into();
-        let (teller, mut leads) = leads([(ip, CARD)].into()).unwrap();
+        let pace = Pace::new(ground.plan.rate_pps, Duration::ZERO);
+        let (teller, mut leads) = leads([(ip, CARD)].into(), pace, Instant::now()).unwrap();
         thread::scope(|scope| {
             scope.spawn(move || sweep(teller));
             SocketNetwork

@@ -40,6 +40,7 @@ mod sweep_datagrams;
 mod sweep_streams;
 mod talks;
 mod timers;
+mod turns;
 
 pub use leads::{Lead, LeadTeller, Leads, LeadsEnd, LeadsProgress, leads};
 pub use link::{

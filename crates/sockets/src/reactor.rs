@@ -26,8 +26,11 @@ use crate::probes::{Attempt, DatagramProbe, Key, Slab, StreamProbe, Token};
 use crate::round_trip::{LAST_WAIT_MIN, RoundTrips};
 use crate::talks::{DatagramTalk, StreamTalk, WaitingDatagram, WaitingStream};
 use crate::timers::Timers;
+use crate::turns::Paused;
 
-/// Sends between two looks at what came. ICMP errors queue up in a socket's receive buffer, so they
+/// Packets that a turn takes out of the rate, so that a sweep beside us may send meanwhile.
+const PACKETS_PER_TURN: u64 = 512;
+/// Probes sent between two looks at what came. ICMP errors queue up in a socket's receive buffer, so they
 /// must be fetched before it is full.
 const SENDS_PER_TURN: u64 = 64;
 /// Events taken from the kernel at once.
@@ -125,14 +128,16 @@ pub(crate) struct Reactor<'a> {
     leads_end: Option<LeadsEnd>,
     /// Whether more leads may wait, and there was room for them.
     leads_wait: bool,
-    /// Packets that the sweep has been told of.
-    charged: u64,
     sink: &'a mut dyn Sink,
     epoch: Instant,
     pub(crate) now: Duration,
     pub(crate) epoll: Epoll,
     pub(crate) shares: Shares,
     pacer: Pacer,
+    /// Interviews that want to send and may not yet, the one that waits longest first.
+    pub(crate) paused: VecDeque<Paused>,
+    /// What had come by this time has been heard.
+    polled_at: Duration,
     pub(crate) trips: RoundTrips,
     neighbour_table: NeighbourTable,
     pub(crate) timers: Timers<Wake>,
@@ -190,19 +195,25 @@ impl<'a> Reactor<'a> {
                 .add(leads.wake_fd(), event)
                 .map_err(SocketError::system("epoll_ctl"))?;
         }
+        let epoch = Instant::now();
+        let pacer = leads.as_ref().map_or_else(
+            || Pacer::new(plan.rate_pps, Duration::ZERO),
+            |leads| leads.pacer(epoch),
+        );
         Ok(Reactor {
             plan,
             permit,
             leads,
             leads_end: None,
             leads_wait: false,
-            charged: 0,
             sink,
-            epoch: Instant::now(),
+            epoch,
             now: Duration::ZERO,
             epoll,
             shares: limits::descriptors(),
-            pacer: Pacer::new(plan.rate_pps, Duration::ZERO),
+            pacer,
+            paused: VecDeque::new(),
+            polled_at: Duration::ZERO,
             trips: RoundTrips::default(),
             neighbour_table: NeighbourTable::default(),
             timers: Timers::new(),
@@ -239,6 +250,7 @@ impl<'a> Reactor<'a> {
 
     pub(crate) fn run(mut self) -> Result<Tally, SocketError> {
         let mut events = [EpollEvent::empty(); EVENTS_PER_TURN];
+        self.pacer.begin(PACKETS_PER_TURN, self.now);
         loop {
             self.now = self.epoch.elapsed();
             let late = self
@@ -249,23 +261,27 @@ impl<'a> Reactor<'a> {
                 self.stop();
                 break;
             }
+            self.resume_paused();
             self.fire_timers();
             self.begin_waiting_talks();
             self.take_leads();
             self.send_due()?;
-            self.charge_sweep();
             self.report_progress();
             if self.is_done() {
                 self.tally.complete = true;
                 break;
             }
+            self.now = self.epoch.elapsed();
+            self.pacer.end(self.now);
             let timeout = EpollTimeout::try_from(self.sleep()).unwrap_or(EpollTimeout::ZERO);
+            self.polled_at = self.now;
             let count = match self.epoll.wait(&mut events, timeout) {
                 Ok(count) => count,
                 Err(nix::errno::Errno::EINTR) => 0,
                 Err(errno) => return Err(SocketError::system("epoll_wait")(errno)),
             };
             self.now = self.epoch.elapsed();
+            self.pacer.begin(PACKETS_PER_TURN, self.now);
             for event in &events[..count] {
                 self.handle_event(Token::unpack(event.data()), event.events());
             }
@@ -293,8 +309,9 @@ impl<'a> Reactor<'a> {
         }
     }
 
+    /// Nobody is given up whose answer may have come while this program had to wait for a processor.
     fn fire_timers(&mut self) {
-        while let Some(wake) = self.timers.due(self.now) {
+        while let Some(wake) = self.timers.due(self.polled_at) {
             match wake {
                 Wake::Stream(key, send) => self.stream_timed_out(key, send),
                 Wake::Datagram(peer, send) => self.datagram_timed_out(peer, send),
@@ -310,16 +327,32 @@ impl<'a> Reactor<'a> {
         self.congested_until = self.now + CONGESTION_PAUSE;
     }
 
-    /// Counts a packet of an interview. It is sent at once, and the sweep waits the longer.
+    /// Whether a packet may leave now.
+    pub(crate) fn may_send(&self) -> bool {
+        self.pacer.allows_one()
+    }
+
+    /// Counts a packet that leaves, allowed or not: of the kernel's own nobody asks before.
     pub(crate) fn charge(&mut self) {
         self.pacer.spend();
         self.tally.packets_sent += 1;
     }
 
+    /// Keeps room for packets that the kernel may send by itself because of the one that leaves now.
+    pub(crate) fn expect(&mut self, packets: u64) {
+        self.pacer.expect(packets);
+    }
+
+    pub(crate) fn charge_many(&mut self, packets: u64) {
+        for _ in 0..packets {
+            self.charge();
+        }
+    }
+
     /// Sends what the rate allows: first what was silent, then new pairs.
     fn send_due(&mut self) -> Result<(), SocketError> {
-        let mut allowance = self.pacer.allowance(self.now).min(SENDS_PER_TURN);
-        while allowance > 0 && self.now >= self.congested_until {
+        let mut sends_left = SENDS_PER_TURN;
+        while sends_left > 0 && self.may_send() && self.now >= self.congested_until {
             let sent = if let Some(peer) = self.ready_datagrams.pop_front() {
                 self.send_datagram_probe(peer)?
             } else if let Some(key) = self.ready_streams.pop_front() {
@@ -334,9 +367,8 @@ impl<'a> Reactor<'a> {
                 return Ok(());
             };
             if sent {
-                self.pacer.spend();
-                self.tally.packets_sent += 1;
-                allowance -= 1;
+                self.charge();
+                sends_left -= 1;
             }
         }
         Ok(())
@@ -467,12 +499,15 @@ impl<'a> Reactor<'a> {
         if let Some(deadline) = self.plan.deadline {
             sleep = sleep.min(deadline.saturating_sub(self.now));
         }
+        if !self.paused.is_empty() {
+            sleep = sleep.min(self.pacer.wait(self.now));
+        }
         let wants_to_send = !self.ready_datagrams.is_empty()
             || (!self.ready_streams.is_empty() && self.has_descriptor())
             || (self.leads.is_none() && !self.order_ended && self.has_room());
         if wants_to_send {
             let congested = self.congested_until.saturating_sub(self.now);
-            sleep = sleep.min(self.pacer.wait().max(congested));
+            sleep = sleep.min(self.pacer.wait(self.now).max(congested));
         }
         // epoll counts in milliseconds: rounded up, or the loop would spin through the last one.
         if sleep.is_zero() {
@@ -727,17 +762,6 @@ impl<'a> Reactor<'a> {
                 let pending = self.pending_beside(&open);
                 self.sink.checkpoint(counter, &pending);
             }
-        }
-    }
-
-    /// Tells the sweep what was sent here, because both share one rate.
-    fn charge_sweep(&mut self) {
-        let sent = self.tally.packets_sent - self.charged;
-        if sent > 0
-            && let Some(leads) = self.leads.as_mut()
-        {
-            leads.charge(sent);
-            self.charged += sent;
         }
     }
 

@@ -7,7 +7,7 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use model::{Address, Contact, Evidence};
+use model::{Address, Contact, Evidence, Transport};
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr, SocketError as PendingError};
@@ -23,7 +23,7 @@ use crate::limits::ATTEMPTS_MIN;
 use crate::neighbourhood::{Neighbourhood, count_refusal};
 use crate::probes::{Attempt, Key, StreamProbe, Token};
 use crate::reactor::{Reactor, Wake, bare, transport_of};
-use crate::talks::WaitingStream;
+use crate::talks::{OPENED_PACKETS, WaitingStream};
 
 /// When the kernel first repeats a SYN (RFC 6298 section 2.1).
 const SYN_REPEATED_AFTER: Duration = Duration::from_secs(1);
@@ -167,6 +167,7 @@ impl Reactor<'_> {
         let target = probe.target.clone();
         match begin_connect(&target) {
             Begun::Pending(fd) => {
+                self.expect(OPENED_PACKETS);
                 let attempt = Attempt {
                     fd,
                     probe: key,
@@ -344,6 +345,10 @@ impl Reactor<'_> {
 
     /// A connection is open: it waits for its interview, which may begin at once.
     fn accepted(&mut self, probe: StreamProbe, fd: OwnedFd, rtt: std::time::Duration) {
+        if transport_of(&probe.target) == Transport::Tcp {
+            // The kernel has acknowledged the SYN-ACK.
+            self.charge();
+        }
         let place = probe.target.address().ip().map(Neighbourhood::of);
         let waiting = WaitingStream {
             attempts: probe.sends,

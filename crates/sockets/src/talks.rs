@@ -23,11 +23,18 @@ use crate::reactor::{Reactor, Wake, stranger_of, transport_of};
 use crate::session::{Received, Session, SessionEnd};
 use crate::sweep_datagrams::{open_datagram_socket, send_datagram};
 use crate::sweep_streams::{Begun, begin_connect, pending_error, spoken};
+use crate::turns::{ACKNOWLEDGED_AFTER, Acknowledgements, Paused, Turn};
 
 /// Reads from one connection before others get their turn.
 const READS_PER_TURN: usize = 4;
 /// Datagrams read from one peer before others get their turn.
 const DATAGRAMS_PER_TURN: usize = 64;
+/// What the kernel may send by itself when a question is answered, which may have been the last one.
+const ANSWERED_PACKETS: u64 = 2;
+/// And when a connection opens.
+pub(crate) const OPENED_PACKETS: u64 = 1;
+/// What the kernel sends at the end of a connection: it says so, and acknowledges that the peer does.
+const CLOSING_PACKETS: u64 = 2;
 /// Round trip assumed for a UDP peer whose own could not be measured.
 const RTT_UNKNOWN: Duration = Duration::from_millis(200);
 
@@ -58,6 +65,7 @@ struct TalkConnection {
     id: ConnectionId,
     fd: OwnedFd,
     open: bool,
+    acknowledgements: Acknowledgements,
     /// Whether sending failed: an error is told only once, and the next read would say "closed".
     reset: bool,
     session: Option<Box<Session>>,
@@ -74,7 +82,15 @@ pub(crate) struct StreamTalk {
     place: Option<Neighbourhood>,
     sampled: bool,
     connections: Vec<TalkConnection>,
+    turn: Turn<StreamOutput>,
     wake_set: Option<Duration>,
+}
+
+impl StreamTalk {
+    /// Whether it takes packets: a unix socket has none.
+    fn is_over_network(&self) -> bool {
+        transport_of(&self.target) == Transport::Tcp
+    }
 }
 
 /// A UDP interview under way, on a socket of its own, so that a flood fills nobody else's buffer.
@@ -82,6 +98,7 @@ pub(crate) struct DatagramTalk {
     machine: DatagramInterview,
     waiting: WaitingDatagram,
     fd: OwnedFd,
+    turn: Turn<DatagramOutput>,
     wake_set: Option<Duration>,
 }
 
@@ -89,6 +106,10 @@ impl Reactor<'_> {
     // ---- beginning ----
 
     pub(crate) fn begin_waiting_talks(&mut self) {
+        // Those that have begun come to their end first.
+        if !self.paused.is_empty() {
+            return;
+        }
         for _ in 0..self.waiting_places.len() {
             if self.stream_talks.len() >= self.shares.stream_talks {
                 break;
@@ -168,6 +189,7 @@ impl Reactor<'_> {
             id: ConnectionId(0),
             fd,
             open: true,
+            acknowledgements: Acknowledgements::default(),
             reset: false,
             session: None,
             outgoing: Vec::new(),
@@ -181,6 +203,7 @@ impl Reactor<'_> {
             place,
             sampled: depth == Depth::Sample,
             connections: vec![connection],
+            turn: Turn::new(),
             wake_set: None,
         });
         if let Some(talk) = self.stream_talks.find(key) {
@@ -231,6 +254,7 @@ impl Reactor<'_> {
             machine,
             waiting,
             fd,
+            turn: Turn::new(),
             wake_set: None,
         });
         if let Some(talk) = self.datagram_talks.find(key) {
@@ -270,6 +294,7 @@ impl Reactor<'_> {
         let Some(talk) = self.stream_talks.find(key) else {
             return;
         };
+        let now = talk.turn.time(now);
         let connection = &mut talk.connections[place];
         let id = connection.id;
         if let Some(errno) = pending_error(&connection.fd) {
@@ -279,18 +304,27 @@ impl Reactor<'_> {
             return;
         }
         connection.open = true;
+        let is_over_network = transport_of(&talk.target) == Transport::Tcp;
+        // The kernel acknowledges the SYN-ACK.
+        let mut packets = 1;
         match connection.session.as_mut() {
             None => talk.machine.handle_connected(id, None, now),
             Some(session) => {
                 let hello = session.take_outgoing();
                 connection.outgoing.extend_from_slice(&hello);
+                // A connection has had its turn: the hello waits for no other.
+                packets += 1;
             }
+        }
+        if is_over_network {
+            self.charge_many(packets);
         }
         self.flush(key, place);
     }
 
     fn read_connection(&mut self, key: Key, id: ConnectionId) {
         let now = self.now;
+        let mut kernels = 0;
         let mut buffer = std::mem::take(&mut self.buffer);
         for _ in 0..READS_PER_TURN {
             let Some(talk) = self.stream_talks.find(key) else {
@@ -305,40 +339,61 @@ impl Reactor<'_> {
                 Ok(0) => Some(Closing::Closed),
                 Ok(length) => {
                     self.tally.packets_received += 1;
-                    take_bytes(talk, place, &buffer[..length], now)
+                    let acknowledgements = connection.acknowledgements.of_bytes(length);
+                    if talk.is_over_network() {
+                        kernels += acknowledgements;
+                    }
+                    let time = talk.turn.time(now);
+                    take_bytes(talk, place, &buffer[..length], time)
                 }
                 Err(Errno::EAGAIN | Errno::EINTR) => break,
                 Err(_) => Some(Closing::Reset),
             };
             if let Some(closing) = closing {
-                end_connection(talk, id, closing, now);
+                if talk.is_over_network() && matches!(closing, Closing::Closed) {
+                    kernels += CLOSING_PACKETS;
+                }
+                end_connection(talk, id, closing, talk.turn.time(now));
                 break;
             }
         }
         self.buffer = buffer;
+        self.charge_many(kernels);
     }
 
-    /// Does what the machine wants until it wants nothing more.
+    /// Its turn has come.
+    pub(crate) fn resume_stream(&mut self, key: Key) {
+        let now = self.now;
+        let waiting = self.stream_talks.find(key);
+        if let Some((output, pause)) = waiting.and_then(|talk| talk.turn.resume(now)) {
+            if pause >= ACKNOWLEDGED_AFTER {
+                self.charge();
+            }
+            self.obey_stream(key, output);
+            self.drive_stream(key);
+        }
+    }
+
+    /// Does what the machine wants until it wants nothing more, or must wait for its turn.
     fn drive_stream(&mut self, key: Key) {
         loop {
+            let (now, may_send) = (self.now, self.may_send());
             let Some(talk) = self.stream_talks.find(key) else {
                 return;
             };
+            if talk.turn.is_paused() {
+                break;
+            }
             let Some(output) = talk.machine.poll_output() else {
                 break;
             };
-            match output {
-                StreamOutput::Connect { connection, tls } => {
-                    self.open_connection(key, connection, tls);
-                }
-                StreamOutput::Send { connection, bytes } => {
-                    self.charge();
-                    self.send_on(key, connection, &bytes);
-                }
-                StreamOutput::Close { connection } => {
-                    talk.connections.retain(|one| one.id != connection);
-                }
+            let is_packet = talk.is_over_network() && !matches!(output, StreamOutput::Close { .. });
+            if is_packet && !may_send {
+                talk.turn.pause(output, now);
+                self.paused.push_back(Paused::Stream(key));
+                break;
             }
+            self.obey_stream(key, output);
         }
         let Some(talk) = self.stream_talks.find(key) else {
             return;
@@ -347,7 +402,10 @@ impl Reactor<'_> {
             self.end_stream_talk(key);
             return;
         }
-        let wake = talk.machine.wake_at();
+        if talk.turn.is_paused() {
+            return;
+        }
+        let wake = talk.machine.wake_at().map(|at| talk.turn.when(at));
         if let Some(at) = wake
             && talk.wake_set.is_none_or(|set| at < set || set <= self.now)
         {
@@ -356,12 +414,41 @@ impl Reactor<'_> {
         }
     }
 
+    fn obey_stream(&mut self, key: Key, output: StreamOutput) {
+        match output {
+            StreamOutput::Connect { connection, tls } => self.open_connection(key, connection, tls),
+            StreamOutput::Send { connection, bytes } => {
+                let talk = self.stream_talks.find(key);
+                if talk.is_some_and(|talk| talk.is_over_network()) {
+                    self.charge();
+                    self.expect(ANSWERED_PACKETS);
+                }
+                self.send_on(key, connection, &bytes);
+            }
+            StreamOutput::Close { connection } => {
+                if let Some(talk) = self.stream_talks.find(key) {
+                    let (closed, kept) = std::mem::take(&mut talk.connections)
+                        .into_iter()
+                        .partition(|one| one.id == connection);
+                    talk.connections = kept;
+                    self.close_connections(closed);
+                }
+            }
+        }
+    }
+
+    fn close_connections(&mut self, closed: Vec<TalkConnection>) {
+        let open = closed.iter().filter(|one| one.open && !one.reset);
+        self.charge_many(open.count() as u64 * CLOSING_PACKETS);
+    }
+
     fn open_connection(&mut self, key: Key, id: ConnectionId, tls: bool) {
         let now = self.now;
         let Some(talk) = self.stream_talks.find(key) else {
             return;
         };
         let target = talk.target.clone();
+        let now = talk.turn.time(now);
         let session = match (tls, target.address().ip()) {
             (true, Some(ip)) => match Session::accepting_all(ServerName::from(ip)) {
                 Ok(session) => Some(Box::new(session)),
@@ -377,6 +464,7 @@ impl Reactor<'_> {
             _ => None,
         };
         self.charge();
+        self.expect(OPENED_PACKETS);
         match begin_connect(&target) {
             Begun::Pending(fd) => {
                 let flags = EpollFlags::EPOLLOUT;
@@ -386,6 +474,7 @@ impl Reactor<'_> {
                     id,
                     fd,
                     open: false,
+                    acknowledgements: Acknowledgements::default(),
                     reset: false,
                     session,
                     outgoing: Vec::new(),
@@ -417,6 +506,7 @@ impl Reactor<'_> {
             return;
         };
         let connection = &mut talk.connections[place];
+        connection.acknowledgements.sent();
         match connection.session.as_mut() {
             None => connection.outgoing.extend_from_slice(bytes),
             Some(session) => {
@@ -471,8 +561,12 @@ impl Reactor<'_> {
             return;
         };
         talk.wake_set = None;
-        if talk.machine.wake_at().is_some_and(|at| now >= at) {
-            talk.machine.handle_timeout(now);
+        if talk.turn.is_paused() {
+            return;
+        }
+        let time = talk.turn.time(now);
+        if talk.machine.wake_at().is_some_and(|at| time >= at) {
+            talk.machine.handle_timeout(time);
         }
         self.drive_stream(key);
     }
@@ -485,9 +579,12 @@ impl Reactor<'_> {
     }
 
     fn end_stream_talk(&mut self, key: Key) {
-        let Some(talk) = self.stream_talks.remove(key) else {
+        let Some(mut talk) = self.stream_talks.remove(key) else {
             return;
         };
+        if talk.is_over_network() {
+            self.close_connections(std::mem::take(&mut talk.connections));
+        }
         let transport = transport_of(&talk.target);
         let dialogue = talk.machine.into_dialogue();
         let stranger = stranger_of(&dialogue).cloned();
@@ -537,7 +634,8 @@ impl Reactor<'_> {
             match recvfrom::<SockaddrStorage>(talk.fd.as_raw_fd(), &mut buffer) {
                 Ok((length, _)) => {
                     self.tally.packets_received += 1;
-                    talk.machine.handle_datagram(&buffer[..length], now);
+                    let time = talk.turn.time(now);
+                    talk.machine.handle_datagram(&buffer[..length], time);
                 }
                 Err(Errno::EAGAIN | Errno::EINTR) => break,
                 // A pending ICMP error: it is in the queue as well.
@@ -551,17 +649,44 @@ impl Reactor<'_> {
         self.drive_datagram(key);
     }
 
+    /// Its turn has come.
+    pub(crate) fn resume_datagram(&mut self, key: Key) {
+        let now = self.now;
+        let waiting = self.datagram_talks.find(key);
+        if let Some((output, _)) = waiting.and_then(|talk| talk.turn.resume(now)) {
+            self.obey_datagram(key, &output);
+            self.drive_datagram(key);
+        }
+    }
+
+    fn obey_datagram(&mut self, key: Key, output: &DatagramOutput) {
+        let DatagramOutput::Send(datagram) = output;
+        if let Some(talk) = self.datagram_talks.find(key) {
+            // A failed send is a lost datagram: the machine asks again or gives up.
+            let _ = send_datagram(talk.fd.as_raw_fd(), &talk.waiting.target, datagram);
+            self.charge();
+        }
+    }
+
+    /// As [`Self::drive_stream`].
     fn drive_datagram(&mut self, key: Key) {
         loop {
+            let (now, may_send) = (self.now, self.may_send());
             let Some(talk) = self.datagram_talks.find(key) else {
                 return;
             };
-            let Some(DatagramOutput::Send(datagram)) = talk.machine.poll_output() else {
+            if talk.turn.is_paused() {
+                break;
+            }
+            let Some(output) = talk.machine.poll_output() else {
                 break;
             };
-            // A failed send is a lost datagram: the machine asks again or gives up.
-            let _ = send_datagram(talk.fd.as_raw_fd(), &talk.waiting.target, &datagram);
-            self.charge();
+            if !may_send {
+                talk.turn.pause(output, now);
+                self.paused.push_back(Paused::Datagram(key));
+                break;
+            }
+            self.obey_datagram(key, &output);
         }
         let Some(talk) = self.datagram_talks.find(key) else {
             return;
@@ -570,7 +695,10 @@ impl Reactor<'_> {
             self.end_datagram_talk(key);
             return;
         }
-        if let Some(at) = talk.machine.wake_at()
+        if talk.turn.is_paused() {
+            return;
+        }
+        if let Some(at) = talk.machine.wake_at().map(|at| talk.turn.when(at))
             && talk.wake_set.is_none_or(|set| at < set || set <= self.now)
         {
             talk.wake_set = Some(at);
@@ -584,8 +712,12 @@ impl Reactor<'_> {
             return;
         };
         talk.wake_set = None;
-        if talk.machine.wake_at().is_some_and(|at| now >= at) {
-            talk.machine.handle_timeout(now);
+        if talk.turn.is_paused() {
+            return;
+        }
+        let time = talk.turn.time(now);
+        if talk.machine.wake_at().is_some_and(|at| time >= at) {
+            talk.machine.handle_timeout(time);
         }
         self.drive_datagram(key);
     }

@@ -13,8 +13,14 @@
 //!
 //! A clock that stands still or goes back changes nothing; one that leaps (the machine slept) fills
 //! the credit and no more.
+//!
+//! Whoever sends takes packets out first and says afterwards how many of them left, and when: what is
+//! taken is nobody else's meanwhile. So a sweep and its interviews, on threads of their own, share
+//! one [`Pace`]. What the kernel sends by itself (it acknowledges, it resets) cannot be taken
+//! before; it is told afterwards and makes the next packet wait.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The window in which the rate is held.
@@ -33,6 +39,54 @@ const GRAIN: Duration = Duration::from_micros(100);
 /// Credit is counted in packets times this, so that a nanosecond at 1 packet a second is one unit.
 const UNITS: i128 = 1_000_000_000;
 
+/// If all that is free is taken, it is looked again after this time.
+const TAKEN_PAUSE: Duration = Duration::from_millis(1);
+
+/// One rate for all who send in a run. Their times are counted from the same beginning.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    limiter: Arc<Mutex<Limiter>>,
+}
+
+impl Pace {
+    /// As [`Limiter::new`].
+    pub fn new(rate_pps: u64, now: Duration) -> Pace {
+        Pace {
+            limiter: Arc::new(Mutex::new(Limiter::new(rate_pps, now))),
+        }
+    }
+
+    /// As [`Limiter::take`].
+    pub fn take(&self, most: u64, now: Duration) -> u64 {
+        self.limiter().take(most, now)
+    }
+
+    /// As [`Limiter::settle`].
+    pub fn settle(&self, taken: u64, left: u64, from: Duration, until: Duration) {
+        self.limiter().settle(taken, left, from, until);
+    }
+
+    /// As [`Limiter::ready_at`].
+    pub fn ready_at(&self, packets: u64, now: Duration) -> Duration {
+        self.limiter().ready_at(packets, now)
+    }
+
+    /// As [`Limiter::most`].
+    pub fn most(&self) -> u64 {
+        self.limiter().most()
+    }
+
+    /// As [`Limiter::set_rate`].
+    pub fn set_rate(&self, rate_pps: u64, now: Duration) {
+        self.limiter().set_rate(rate_pps, now);
+    }
+
+    fn limiter(&self) -> MutexGuard<'_, Limiter> {
+        // Nothing that holds the lock leaves a half-made state behind.
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Counts what left, and says how much may leave.
 #[derive(Clone, Debug)]
 pub struct Limiter {
@@ -45,6 +99,8 @@ pub struct Limiter {
     now: Duration,
     left: VecDeque<Left>,
     left_sum: u64,
+    /// Taken, and not settled yet.
+    taken: u64,
 }
 
 /// Packets that left together.
@@ -68,6 +124,7 @@ impl Limiter {
             now,
             left: VecDeque::new(),
             left_sum: 0,
+            taken: 0,
         }
     }
 
@@ -86,7 +143,22 @@ impl Limiter {
         self.advance(now);
         let by_credit = u64::try_from(self.credit / UNITS).unwrap_or(0);
         let by_window = self.window_packets().saturating_sub(self.left_sum);
-        by_credit.min(by_window)
+        by_credit.min(by_window).saturating_sub(self.taken)
+    }
+
+    /// Takes up to `most` of the packets that may leave now; [`Limiter::settle`] gives them back.
+    pub fn take(&mut self, most: u64, now: Duration) -> u64 {
+        let taken = self.allowance(now).min(most);
+        self.taken += taken;
+        taken
+    }
+
+    /// Of `taken` packets, `left` have left, at unknown times between `from` and `until`. More than
+    /// were taken is what nobody was asked for.
+    pub fn settle(&mut self, taken: u64, left: u64, from: Duration, until: Duration) {
+        assert!(taken <= self.taken, "more given back than was taken");
+        self.taken -= taken;
+        self.spend(left, from, until);
     }
 
     /// `packets` left at unknown times between `from` and `until`. More than was allowed is a debt.
@@ -117,16 +189,26 @@ impl Limiter {
     }
 
     /// When [`Limiter::allowance`] will be at least `packets` (capped to what it can ever be), if
-    /// nothing more is spent. Whoever always waits for as many reaches the rate only if a window
+    /// nothing more is spent and what is taken leaves. Whoever always waits for as many reaches the rate only if a window
     /// holds them without a rest: wait for what the rate makes in 1, 2, 4, 5, 10, 20, 25 or 50 ms.
     pub fn ready_at(&mut self, packets: u64, now: Duration) -> Duration {
         self.advance(now);
-        let by_credit = (self.credit_max() / UNITS) as u64;
-        let packets = packets.min(by_credit).min(self.window_packets());
+        let packets = packets.min(self.most());
         if packets == 0 {
             return self.now;
         }
-        self.credit_at(packets).max(self.window_free_at(packets))
+        let wanted = packets + self.taken;
+        let at = self.credit_at(wanted).max(self.window_free_at(wanted));
+        if self.taken > 0 && at <= self.now {
+            return self.now + TAKEN_PAUSE;
+        }
+        at
+    }
+
+    /// More than this is never allowed at once.
+    pub fn most(&self) -> u64 {
+        let by_credit = (self.credit_max() / UNITS) as u64;
+        by_credit.min(self.window_packets())
     }
 
     /// Packets that a window may hold: a tenth of the rate, rounded up.
@@ -198,7 +280,7 @@ impl Limiter {
         at
     }
 
-    /// When the window has room for this many packets, which it can hold.
+    /// When the window has room for this many packets, or for all that it can ever hold.
     fn window_free_at(&self, packets: u64) -> Duration {
         let mut held = self.left_sum;
         let mut at = self.now;

@@ -19,6 +19,7 @@ mod hostile;
 mod input;
 mod lab;
 mod middlebox;
+mod pace;
 mod real;
 mod running;
 mod safety;

@@ -256,10 +256,6 @@ impl Sink for Told {
 
     fn checkpoint(&mut self, _counter: u64, _open: &[OpenRange]) {}
 
-    fn take_spent(&mut self) -> u64 {
-        0
-    }
-
     fn backlog(&self) -> usize {
         0
     }
@@ -379,7 +375,16 @@ fn run(world: World, mut told: Told) -> (FrameTally, Told, &'static Mutex<Net>) 
         key: &KEY,
         ports: &ground.ports,
     };
-    let tally = drive(&plan, &permit, &ground.reach, verifier, carrier, &mut told);
+    let pace = SharedPace::new(plan.rate_pps);
+    let tally = drive(
+        &plan,
+        pace,
+        &permit,
+        &ground.reach,
+        verifier,
+        carrier,
+        &mut told,
+    );
     (tally, told, net)
 }
 

@@ -783,10 +783,6 @@ impl crate::Sink for Asked {
 
     fn checkpoint(&mut self, _counter: u64, _open: &[sweep::schedule::OpenRange]) {}
 
-    fn take_spent(&mut self) -> u64 {
-        0
-    }
-
     fn backlog(&self) -> usize {
         0
     }
@@ -826,7 +822,7 @@ fn a_whole_sweep_finds_whoever_answers_and_nobody_else() {
     let mut asked = Asked::default();
     let tally = lab.scanner.inside(|| {
         let sweeper = crate::Sweeper::open(plan, &permit, &|| false).expect("the engine");
-        sweeper.run(&permit, &mut asked)
+        sweeper.run(&permit, crate::SharedPace::new(1_000_000), &mut asked)
     });
     let answers = |index: &u64| {
         let address = Ipv4Addr::from_bits(Ipv4Addr::new(10, 64, 0, 0).to_bits() + *index as u32);

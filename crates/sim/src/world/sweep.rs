@@ -159,7 +159,7 @@ impl<'a> Run<'a> {
             next = next.min(*at);
         }
         if !self.ready.is_empty() || !self.order_ended {
-            next = next.min(self.now + self.pacer.wait().max(TICK_MIN));
+            next = next.min(self.now + self.pacer.wait(self.now).max(TICK_MIN));
         }
         next.min(self.plan.deadline.unwrap_or(next)).max(self.now)
     }
@@ -200,19 +200,19 @@ impl<'a> Run<'a> {
     // ---- sending ----
 
     fn send_due(&mut self) {
-        let mut allowance = self.pacer.allowance(self.now);
-        while allowance > 0 {
+        self.pacer.begin(u64::MAX, self.now);
+        while self.pacer.allowance() > 0 {
             let Some(key) = self.ready.pop_front() else {
                 if self.begin_pair() {
                     continue;
                 }
-                return;
+                break;
             };
             if self.send_probe(key) {
                 self.pacer.spend();
-                allowance -= 1;
             }
         }
+        self.pacer.end(self.now);
     }
 
     fn begin_pair(&mut self) -> bool {

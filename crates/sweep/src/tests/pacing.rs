@@ -227,8 +227,9 @@ proptest! {
             match event {
                 Event::Clock(step_us) => clock_us = (clock_us + step_us).max(0),
                 Event::Spend(share, took_us) => {
-                    let allowed = limiter.allowance(now);
-                    let packets = allowed * u64::from(share) / 255;
+                    let taken = limiter.take(u64::MAX, now);
+                    prop_assert_eq!(limiter.allowance(now), 0, "what is taken is nobody else's");
+                    let packets = taken * u64::from(share) / 255;
                     latest = latest.max(now);
                     if packets > 0 {
                         // The first could leave at once, with all before it as late as possible.
@@ -236,7 +237,7 @@ proptest! {
                         prop_assert!(held <= window_packets(rate_pps), "{held} at {rate_pps}");
                     }
                     let until = latest + Duration::from_micros(took_us);
-                    limiter.spend(packets, now, until);
+                    limiter.settle(taken, packets, now, until);
                     clock_us += took_us as i64;
                     latest = until;
                     record.left.push((until, packets));
