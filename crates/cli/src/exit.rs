@@ -4,6 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use engine::Outcome;
+use report::nagios::Status;
 
 /// How the process ends. One list for all commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(crate) enum Exit {
     Unfinished,
     /// 130: interrupted; what was found is kept.
     Interrupted,
+    /// What a monitoring plugin says of a service: 0 fine, 1 warning, 2 critical, 3 unknown.
+    Plugin(Status),
 }
 
 impl Exit {
@@ -29,6 +32,7 @@ impl Exit {
             Exit::Usage => 2,
             Exit::Unfinished => 3,
             Exit::Interrupted => 130,
+            Exit::Plugin(status) => status.exit_code(),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use report::nagios::Range;
 
 use crate::values::{parse_duration, parse_rate};
 
@@ -197,6 +198,12 @@ pub(crate) struct ScanFlags {
     /// What would be sent to whom; nothing is sent
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// With -o nagios: a warning if the number of alarms is outside of this range [default: 0]
+    #[arg(short = 'w', long, value_name = "RANGE", value_parser = Range::parse)]
+    pub(crate) warning: Option<Range>,
+    /// With -o nagios: critical if the number of alarms is outside of this range [default: 0]
+    #[arg(short = 'c', long, value_name = "RANGE", value_parser = Range::parse)]
+    pub(crate) critical: Option<Range>,
     #[command(flatten)]
     pub(crate) judging: JudgingFlags,
     #[command(flatten)]

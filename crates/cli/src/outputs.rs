@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use engine::Event;
 use model::{CapturedFrame, Record, Summary, VerifiedFinding};
-use report::{Format, Report, TextOptions};
+use report::{Format, Report};
 
 use crate::exit::Failure;
 use crate::terminal;
@@ -56,16 +56,24 @@ impl Outputs {
     /// appended to, every other file is begun anew.
     pub(crate) fn open(
         typed: &[String],
-        options: &TextOptions,
         resumed: Option<&Path>,
+        writer: &dyn Fn(Format) -> Box<dyn Report>,
     ) -> Result<Outputs, Failure> {
-        Outputs::open_with(typed, resumed, &|format| report::writer(format, options))
+        Outputs::open_with(typed, resumed, true, writer)
     }
 
-    /// The same, with writers of the caller's own.
-    pub(crate) fn open_with(
+    /// The same for what was seen earlier, of which there are no frames.
+    pub(crate) fn of_the_past(
+        typed: &[String],
+        writer: &dyn Fn(Format) -> Box<dyn Report>,
+    ) -> Result<Outputs, Failure> {
+        Outputs::open_with(typed, None, false, writer)
+    }
+
+    fn open_with(
         typed: &[String],
         resumed: Option<&Path>,
+        has_frames: bool,
         writer: &dyn Fn(Format) -> Box<dyn Report>,
     ) -> Result<Outputs, Failure> {
         let mut outputs = Vec::new();
@@ -80,6 +88,11 @@ impl Outputs {
         for typed in typed {
             let (format, path) = split(typed)?;
             wants_frames |= format == Format::Pcapng;
+            if format == Format::Pcapng && !has_frames {
+                return Err(Failure::usage(format!(
+                    "-o {typed}: frames are captured while a scan goes on, and not kept"
+                )));
+            }
             let place = match path {
                 None if format.is_binary() && io::stdout().is_terminal() => {
                     return Err(Failure::usage(format!(

@@ -18,6 +18,8 @@ pub fn binary(path: impl AsRef<Path>) -> Command {
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("HOME", "/nonexistent")
+        // What tests see is not kept, unless a test is about that.
+        .env("MEMSWEEP_INVENTORY", "none")
         .env("LC_ALL", "C")
         .env("NO_COLOR", "1")
         .stdin(Stdio::null());
@@ -37,6 +39,9 @@ mod tests {
             .filter_map(|line| line.split('=').next())
             .collect();
         names.sort_unstable();
-        assert_eq!(names, ["HOME", "LC_ALL", "NO_COLOR", "PATH"]);
+        assert_eq!(
+            names,
+            ["HOME", "LC_ALL", "MEMSWEEP_INVENTORY", "NO_COLOR", "PATH"]
+        );
     }
 }

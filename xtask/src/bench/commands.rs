@@ -32,6 +32,7 @@ impl Bench {
         command
             .env_clear()
             .env("HOME", "/nonexistent")
+            .env("MEMSWEEP_INVENTORY", "none")
             .env("LC_ALL", "C")
             .args(arguments.split_whitespace());
         command

@@ -50,7 +50,9 @@ pub(crate) fn find(flags: &FindFlags) -> Result<Exit, Failure> {
         let counts = inventory.facets(&query, view, &facets).map_err(failure)?;
         return print_facets(flags, &counts, &options);
     }
-    let mut outputs = Outputs::open(&flags.output.output, &options, None)?;
+    let mut outputs = Outputs::of_the_past(&flags.output.output, &|format| {
+        report::writer(format, &options)
+    })?;
     outputs.make_room()?;
     outputs.tell(&Event::Run(Box::new(run_record(&text, now))));
     let mut verdicts = VerdictCounts::default();

@@ -17,10 +17,11 @@ use engine::{AcceptedRisk, EngineKind, Job, Outcome};
 use frames::Tap;
 use interview::Depth;
 use model::{
-    Address, Hostname, PLAN_BLOCKS_MAX, Pending, PlanBlock, RunRecord, Severity, Text,
+    Address, Hostname, PLAN_BLOCKS_MAX, Pending, PlanBlock, RunRecord, Severity, Summary, Text,
     VerdictCounts,
 };
-use report::{Style, TextOptions};
+use report::nagios::{self, Thresholds};
+use report::{Format, Style, TextOptions};
 use sockets::{Plan, ReverseNames, TimeoutPolicy};
 use store::{Location, Logs};
 use targets::{
@@ -208,6 +209,8 @@ pub(crate) struct Prepared {
     pub(crate) keeping: Option<Keeping>,
     /// Whether names of addresses are looked up.
     pub(crate) resolve: bool,
+    /// From how many alarms on a monitoring plugin complains.
+    pub(crate) thresholds: Thresholds,
 }
 
 /// Where a run is kept.
@@ -277,6 +280,7 @@ pub(crate) fn prepare(
         remarks,
         keeping: None,
         resolve: false,
+        thresholds: Thresholds::default(),
     })
 }
 
@@ -459,6 +463,8 @@ pub(crate) struct Ended {
     pub(crate) broken: bool,
     /// Whether stdout was the only output and its reader left, having seen enough.
     left: bool,
+    /// The run's last word.
+    pub(crate) summary: Option<Box<Summary>>,
 }
 
 impl Ended {
@@ -496,7 +502,10 @@ pub(crate) fn run_verifying(
         style,
         verbose: output.verbose,
     };
-    let outputs = Outputs::open(&output.output, &options, resumed)?;
+    let outputs = Outputs::open(&output.output, resumed, &|format| match format {
+        Format::Nagios => nagios::writer(prepared.thresholds),
+        other => report::writer(other, &options),
+    })?;
     if !output.quiet {
         for remark in &prepared.remarks {
             terminal::say(&format!("memsweep: {remark}"));
@@ -556,6 +565,7 @@ pub(crate) fn run_verifying(
         verifier,
         stopped: &stopped,
         gone: None,
+        summary: None,
     };
     let (mut outcome, error) = teller.while_telling(|listener| {
         engine::scan(
@@ -573,6 +583,7 @@ pub(crate) fn run_verifying(
         outputs,
         gone,
         recording,
+        summary,
         ..
     } = teller;
     if let (Some(keeping), Some(recording)) = (&prepared.keeping, recording) {
@@ -586,6 +597,7 @@ pub(crate) fn run_verifying(
         outcome,
         broken,
         left: outputs.was_only_stdout_and_left(),
+        summary,
     })
 }
 

@@ -55,7 +55,7 @@ fn write(
         true => std::slice::from_ref(&default),
         false => &flags.output.output[..],
     };
-    let mut outputs = Outputs::open_with(typed, None, &|format| match format {
+    let mut outputs = Outputs::of_the_past(typed, &|format| match format {
         Format::Html => report::html_writer(options, history),
         Format::Markdown => report::markdown_writer(options, history),
         other => report::writer(other, options),

@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 
 use interview::Depth;
 use model::Transport;
-use report::Style;
+use report::nagios::{self, Status, Thresholds};
+use report::{Format, Style};
 use targets::{Shard, Target, parse_ports, parse_shard, parse_target};
 
 use crate::commands::job::{Manner, Prepared, Resumption, Wanted, parse_targets, prepare, run};
@@ -24,7 +25,40 @@ pub(crate) fn check(flags: ScanFlags) -> Result<Exit, Failure> {
     sweep(flags, Depth::Full, Style::Check)
 }
 
+/// What a scan or check comes to. As a monitoring plugin it has codes of its own, and says on stdout
+/// also that it could not begin.
 fn sweep(flags: ScanFlags, depth: Depth, style: Style) -> Result<Exit, Failure> {
+    let is_plugin = is_plugin(&flags)?;
+    match ask(flags, depth, style, is_plugin) {
+        Err(failure) if is_plugin => {
+            let mut lines = Lines::new();
+            for line in nagios::unknown_line(&failure.message()).lines() {
+                lines.add(line)?;
+            }
+            lines.finish()?;
+            Ok(Exit::Plugin(Status::Unknown))
+        }
+        asked => asked,
+    }
+}
+
+/// Whether the output for monitoring goes to stdout, and so decides the exit code.
+fn is_plugin(flags: &ScanFlags) -> Result<bool, Failure> {
+    let word = Format::Nagios.as_str();
+    let outputs = &flags.output.output;
+    let is_plugin = outputs
+        .iter()
+        .any(|typed| typed == word || typed.strip_prefix(word).is_some_and(|rest| rest == "=-"));
+    if !is_plugin && (flags.warning.is_some() || flags.critical.is_some()) {
+        return Err(Failure::usage(
+            "--warning and --critical are for -o nagios; --fail-on SEVERITY decides the exit code \
+             elsewhere",
+        ));
+    }
+    Ok(is_plugin)
+}
+
+fn ask(flags: ScanFlags, depth: Depth, style: Style, is_plugin: bool) -> Result<Exit, Failure> {
     let (wanted, manner, resumes) = match &flags.resume {
         Some(named) => resumed(&flags, named, depth)?,
         None => {
@@ -39,8 +73,20 @@ fn sweep(flags: ScanFlags, depth: Depth, style: Style) -> Result<Exit, Failure> 
     }
     prepared.keep(&flags.inventory, &flags.enrichment, resumes)?;
     let resumed = flags.resume.as_deref().and_then(is_file);
+    prepared.thresholds = thresholds(&flags);
     let ended = run(&prepared, style, &flags.output, resumed)?;
-    Ok(ended.exit())
+    Ok(match &ended.summary {
+        Some(summary) if is_plugin => Exit::Plugin(nagios::status(summary, &prepared.thresholds)),
+        Some(_) | None => ended.exit(),
+    })
+}
+
+fn thresholds(flags: &ScanFlags) -> Thresholds {
+    let default = Thresholds::default();
+    Thresholds {
+        warning: flags.warning.unwrap_or(default.warning),
+        critical: flags.critical.unwrap_or(default.critical),
+    }
 }
 
 fn command_of(depth: Depth) -> &'static str {

@@ -9,7 +9,7 @@ use engine::Event;
 use engine::keep::Recording;
 use engine::verify::Verifier;
 use frames::Tap;
-use model::Text;
+use model::{Summary, Text};
 use sockets::ReverseNames;
 
 use crate::exit::Failure;
@@ -35,6 +35,8 @@ pub(crate) struct Teller<'a> {
     pub(crate) stopped: &'a AtomicBool,
     /// Whether it had been interrupted when the last output was gone.
     pub(crate) gone: Option<bool>,
+    /// The last word, once it was told.
+    pub(crate) summary: Option<Box<Summary>>,
 }
 
 impl Teller<'_> {
@@ -111,6 +113,9 @@ impl Teller<'_> {
         if !self.outputs.tell(&event) && self.gone.is_none() {
             // Nobody reads any more: stop asking.
             self.gone = Some(self.stopped.swap(true, Ordering::Relaxed));
+        }
+        if let Event::Summary(summary) = event {
+            self.summary = Some(summary);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What other tools saw: judged by the same rules, kept as a run of its own, and held against what
 //! was seen from here.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -10,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use import::{Foreign, ImportError, Importer, Kind, Networks, RECOGNISE_BYTES, Tally, recognise};
 use inventory::{Imported, OWN_SOURCE, Reconciled, STANDINGS_MAX, Standing};
 use model::{
-    Endpoint, Evidence, Record, RunRecord, Severity, Summary, Transport, Vantage, Verdict,
+    Endpoint, Evidence, Record, RunRecord, Severity, Summary, Text, Transport, Vantage, Verdict,
     VerdictCounts,
 };
 
@@ -44,6 +46,8 @@ struct Writing<'a> {
     file: &'a File,
     networks: Option<&'a Networks>,
     verdicts: VerdictCounts,
+    /// How much was told about each endpoint, by its hash.
+    told: HashMap<u64, u8>,
 }
 
 impl Inventory {
@@ -77,6 +81,7 @@ impl Inventory {
             file,
             networks,
             verdicts: VerdictCounts::default(),
+            told: HashMap::new(),
         };
         writing.begin(recognised.kind);
         let tally = read_all(importer, &begin, &mut reader, &mut writing, file);
@@ -246,6 +251,14 @@ fn read_all(
         .map_err(content)
 }
 
+/// A port of which others say no more than that it is open.
+fn only_open(source: &str) -> Text {
+    Text::new(
+        format!("{source} saw the port open; nobody asked whether it is memcached"),
+        format!("{source} ではポートが開いていました。memcached かどうかは確かめられていません"),
+    )
+}
+
 impl Writing<'_> {
     fn begin(&mut self, kind: Kind) {
         let run = RunRecord {
@@ -277,6 +290,16 @@ impl Writing<'_> {
     }
 
     fn add(&mut self, foreign: Foreign) {
+        // masscan tells of a banner, and later once more that the port is open.
+        let mut hasher = DefaultHasher::new();
+        foreign.endpoint.hash(&mut hasher);
+        let endpoint = hasher.finish();
+        let weight = foreign.weight();
+        let told = self.told.entry(endpoint).or_default();
+        if weight > 0 && weight < *told {
+            return;
+        }
+        *told = weight;
         let seen = foreign.seen.unwrap_or(self.file.now);
         let own: Option<&Evidence> = Some(&foreign.evidence);
         let (tcp, udp) = match foreign.endpoint.transport {
@@ -289,7 +312,10 @@ impl Writing<'_> {
             tcp,
             udp,
         };
-        let judgement = assess::judge_at(&host, foreign.endpoint.transport, seen);
+        let mut judgement = assess::judge_at(&host, foreign.endpoint.transport, seen);
+        if judgement.verdict == Verdict::Unfinished && foreign.evidence.dialogue.is_none() {
+            judgement.reason = only_open(foreign.source);
+        }
         self.verdicts.add(judgement.verdict);
         let (acceptances, alarm) = weigh(&[], &foreign.endpoint, &judgement, Severity::Low);
         let mut enrichment = foreign.enrichment;

@@ -34,10 +34,11 @@ pub struct Foreign {
 }
 
 impl Foreign {
-    /// Whether this says more about an endpoint than another observation of it in the same file.
-    /// masscan tells of a banner, and later once more that the port is open.
-    pub fn says_more_than(&self, other: &Foreign) -> bool {
-        weight(&self.evidence) > weight(&other.evidence)
+    /// How much it says about an endpoint: more than another observation of it in the same file with
+    /// a smaller number. masscan tells of a banner, and later once more that the port is open. 0 if
+    /// nothing answered.
+    pub fn weight(&self) -> u8 {
+        weight(&self.evidence)
     }
 }
 
