@@ -17,6 +17,7 @@ mod explain;
 mod fix;
 mod hostile;
 mod input;
+mod inventory;
 mod lab;
 mod middlebox;
 mod pace;
