@@ -527,8 +527,8 @@ fn files_of_ones_own_say_whose_an_address_is() {
     ] {
         assert_eq!(ground.found(&[query]).len(), 2, "{query}");
     }
-    let letters = ground.run(&["find", "-o", "abuse"]);
-    assert!(letters.stdout.contains("NOC, Tokyo"), "{}", letters.stdout);
+    let table = ground.run(&["find", "-o", "csv"]);
+    assert!(table.stdout.contains("\"NOC, Tokyo\""), "{}", table.stdout);
     let wrong = ground.run(&["scan", "127.0.0.2", "--enrich", "/etc/hostname"]);
     assert_eq!(wrong.code, Some(2), "{wrong:?}");
 }
