@@ -34,6 +34,8 @@ const ENDPOINT_BYTES_MAX: usize = 256 * 1024;
 const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Packets that wait in the kernel while we are busy.
 const RECEIVE_BUFFER_BYTES: libc::c_int = 8 * 1024 * 1024;
+/// Packets read before others get their turn; as many small ones wait in the kernel at most.
+const PACKETS_AT_ONCE_MAX: usize = 16_384;
 /// Longest wait, so that the end is noticed; milliseconds.
 const WAIT_MS: u16 = 50;
 
@@ -50,7 +52,7 @@ type Key = (IpAddr, u16, Transport);
 /// A listener that runs until it is dropped.
 #[derive(Debug)]
 pub struct Tap {
-    kept: Arc<Mutex<Kept>>,
+    ear: Arc<Mutex<Ear>>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -71,13 +73,19 @@ impl Tap {
                 reason: errno.desc().to_owned(),
             },
         })?;
-        let kept = Arc::new(Mutex::new(Kept::default()));
+        let socket = Arc::new(socket);
+        let ear = Arc::new(Mutex::new(Ear {
+            socket: Arc::clone(&socket),
+            ports: ports.iter().copied().collect(),
+            buffer: vec![0; PACKET_BYTES_MAX],
+            names: HashMap::new(),
+            kept: Kept::default(),
+        }));
         let ended = Arc::new(AtomicBool::new(false));
-        let ports: HashSet<u16> = ports.iter().copied().collect();
-        let (kept_there, ended_there) = (Arc::clone(&kept), Arc::clone(&ended));
-        let thread = thread::spawn(move || hear(&socket, &ports, &kept_there, &ended_there));
+        let (ear_there, ended_there) = (Arc::clone(&ear), Arc::clone(&ended));
+        let thread = thread::spawn(move || listen_until(&ended_there, &socket, &ear_there));
         Ok(Tap {
-            kept,
+            ear,
             ended,
             thread: Some(thread),
         })
@@ -89,7 +97,10 @@ impl Tap {
         let Some(ip) = endpoint.address.ip() else {
             return Vec::new();
         };
-        locked(&self.kept).take((ip, endpoint.port, endpoint.transport))
+        let mut ear = locked(&self.ear);
+        // A packet waits here before its answer can be read, also if the thread had no turn since.
+        ear.hear();
+        ear.kept.take((ip, endpoint.port, endpoint.transport))
     }
 }
 
@@ -156,30 +167,49 @@ fn cost_of(frame: &CapturedFrame) -> usize {
 }
 
 /// A panic of the other side leaves whole frames, so the data is as good as before.
-fn locked(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(ear: &Mutex<Ear>) -> MutexGuard<'_, Ear> {
+    ear.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn hear(socket: &OwnedFd, ports: &HashSet<u16>, kept: &Mutex<Kept>, ended: &AtomicBool) {
-    let mut buffer = vec![0; PACKET_BYTES_MAX];
-    let mut names: HashMap<i32, Arc<str>> = HashMap::new();
+fn listen_until(ended: &AtomicBool, socket: &OwnedFd, ear: &Mutex<Ear>) {
     while !ended.load(Ordering::Relaxed) {
         let mut waiting = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-        if !matches!(poll(&mut waiting, PollTimeout::from(WAIT_MS)), Ok(1..)) {
-            continue;
+        if matches!(poll(&mut waiting, PollTimeout::from(WAIT_MS)), Ok(1..)) {
+            locked(ear).hear();
         }
-        while let Some((length, from)) = receive(socket, &mut buffer) {
-            let packet = &buffer[..length.min(buffer.len())];
+    }
+}
+
+/// The socket, and what was read from it.
+#[derive(Debug)]
+struct Ear {
+    socket: Arc<OwnedFd>,
+    ports: HashSet<u16>,
+    buffer: Vec<u8>,
+    /// Of interfaces.
+    names: HashMap<i32, Arc<str>>,
+    kept: Kept,
+}
+
+impl Ear {
+    /// Reads what waits.
+    fn hear(&mut self) {
+        for _ in 0..PACKETS_AT_ONCE_MAX {
+            let Some((length, from)) = receive(&self.socket, &mut self.buffer) else {
+                return;
+            };
+            let packet = &self.buffer[..length.min(self.buffer.len())];
             let on_loopback = from.sll_hatype == libc::ARPHRD_LOOPBACK;
             let is_outgoing = from.sll_pkttype == libc::PACKET_OUTGOING;
             // Loopback shows every packet twice: as it leaves and as it arrives.
             if on_loopback && !is_outgoing {
                 continue;
             }
-            let Some((key, to_endpoint)) = endpoint_of(packet, ports) else {
+            let Some((key, to_endpoint)) = endpoint_of(packet, &self.ports) else {
                 continue;
             };
-            let interface = names
+            let interface = self
+                .names
                 .entry(from.sll_ifindex)
                 .or_insert_with(|| name_of(from.sll_ifindex));
             let frame = CapturedFrame {
@@ -190,7 +220,7 @@ fn hear(socket: &OwnedFd, ports: &HashSet<u16>, kept: &Mutex<Kept>, ended: &Atom
                 bytes: packet.to_vec(),
                 length_bytes: u32::try_from(length).unwrap_or(u32::MAX),
             };
-            locked(kept).add(key, frame);
+            self.kept.add(key, frame);
         }
     }
 }
@@ -489,6 +519,27 @@ mod tests {
         payload.extend(destination.to_be_bytes());
         payload.extend([0; 16]);
         payload
+    }
+
+    #[test]
+    fn what_has_passed_can_be_taken_at_once() {
+        const PORT: u16 = 11_211;
+        let endpoint = Endpoint {
+            address: model::Address::from_ip(Ipv4Addr::LOCALHOST.into()),
+            port: PORT,
+            transport: Transport::Udp,
+        };
+        testkit::Namespace::new().inside(|| {
+            let tap = Tap::open(&[PORT]).expect("root");
+            let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+            for round in 0..100 {
+                let sent = socket.send_to(b"version", (Ipv4Addr::LOCALHOST, PORT));
+                assert_eq!(sent.expect("to send"), 7);
+                let taken = tap.take(&endpoint);
+                let outbound = taken.iter().filter(|frame| frame.outbound);
+                assert_eq!(outbound.count(), 1, "round {round}");
+            }
+        });
     }
 
     #[test]

@@ -71,6 +71,7 @@ fn the_packets_of_findings_and_of_nobody_else() {
         let question = rows
             .iter()
             .find(|row| row[3].ends_with("76657273696f6e0d0a"));
+        assert!(question.is_some(), "{engine}: {rows:?}");
         let question = &question.unwrap()[3];
         assert_eq!(&question[4..16], "000000010000", "{engine}");
     }
