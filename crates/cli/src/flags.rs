@@ -235,9 +235,9 @@ pub(crate) struct PaceFlags {
     /// End the whole run after this time
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) deadline: Option<Duration>,
-    /// What moves the packets
-    #[arg(long, value_name = "ENGINE", default_value = "auto")]
-    pub(crate) engine: Engine,
+    /// What moves the packets [default: auto]
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) engine: Option<Engine>,
     /// Send over this interface only (default: as the routes say); not with --engine socket
     #[arg(long, value_name = "NAME")]
     pub(crate) interface: Option<String>,
@@ -260,6 +260,20 @@ pub(crate) enum Engine {
     Packet,
     /// Ordinary sockets: no privileges needed
     Socket,
+}
+
+impl Engine {
+    /// As it is typed.
+    pub(crate) fn word(self) -> String {
+        self.to_possible_value()
+            .map(|value| value.get_name().to_owned())
+            .unwrap_or_default()
+    }
+
+    /// The one of this word.
+    pub(crate) fn of_word(word: &str) -> Option<Engine> {
+        Engine::from_str(word, false).ok()
+    }
 }
 
 /// Whom the user may ask, and what counts as an alarm.

@@ -56,6 +56,10 @@ pub struct PastRun {
     pub rate_pps: u64,
     /// Sends after the first.
     pub retries: u32,
+    /// Whether every endpoint got a record; `None` in files of versions that did not say.
+    pub all: Option<bool>,
+    /// What was asked to move the packets; `None` in files of versions that did not say.
+    pub engine_wished: Option<String>,
     /// How many (address, port) pairs the plan holds, in this shard.
     pub pairs: u64,
     /// A fingerprint of the set of targets.

@@ -105,6 +105,8 @@ impl NdjsonReader {
             shard: plan.shard,
             rate_pps: plan.rate_pps,
             retries: plan.retries,
+            all: plan.all,
+            engine_wished: plan.engine_wished,
             pairs: plan.pairs,
             fingerprint: plan.fingerprint,
             counter: self.counter,

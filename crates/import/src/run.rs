@@ -28,6 +28,10 @@ pub(crate) struct Plan {
     pub(crate) shard: (u64, u64),
     pub(crate) rate_pps: u64,
     pub(crate) retries: u32,
+    /// Older versions did not say.
+    pub(crate) all: Option<bool>,
+    /// Older versions did not say.
+    pub(crate) engine_wished: Option<String>,
     pub(crate) pairs: u64,
     pub(crate) fingerprint: u64,
 }
@@ -50,6 +54,8 @@ pub(crate) fn plan(fields: Fields<'_>) -> Result<Plan, ImportError> {
         shard: fields.required("shard", "I/N with 1 ≤ I ≤ N", shard)?,
         rate_pps: fields.integer("rate")?,
         retries: fields.integer_of_32_bits("retries")?,
+        all: fields.optional("all", "true or false", Value::as_bool)?,
+        engine_wished: fields.optional_text("engine_wished")?,
         pairs: shape.integer("pairs")?,
         fingerprint,
     })
@@ -185,6 +191,8 @@ pub(crate) fn run_record(fields: Fields<'_>) -> Result<RunRecord, ImportError> {
         shard: plan.shard,
         rate_pps: plan.rate_pps,
         retries: plan.retries,
+        all: plan.all.unwrap_or(false),
+        engine_wished: plan.engine_wished.unwrap_or_else(|| "auto".to_owned()),
         pairs: plan.pairs,
         fingerprint: plan.fingerprint,
         counter: fields.integer("counter")?,

@@ -134,6 +134,10 @@ pub struct RunRecord {
     pub rate_pps: u64,
     /// Sends after the first.
     pub retries: u32,
+    /// Whether every endpoint gets a record, also those of which nobody was heard.
+    pub all: bool,
+    /// What was asked to move the packets; what does is in `vantage`.
+    pub engine_wished: String,
     /// How many (address, port) pairs the plan holds, in this shard.
     pub pairs: u64,
     /// A fingerprint of the set of targets; a resumed run must have the same.

@@ -47,6 +47,8 @@ pub(crate) fn run(run: &RunRecord) -> Value {
     );
     set(&mut object, "rate", run.rate_pps);
     set(&mut object, "retries", run.retries);
+    set(&mut object, "all", run.all);
+    set(&mut object, "engine_wished", run.engine_wished.as_str());
     let fingerprint = format!("{:016x}", run.fingerprint);
     let mut plan = Object::new();
     set(&mut plan, "pairs", run.pairs);

@@ -43,7 +43,7 @@ pub(crate) fn demo(flags: DemoFlags) -> Result<Exit, Failure> {
         retries: Some(1),
         timeout: None,
         deadline: None,
-        engine: Engine::Auto,
+        engine: Some(Engine::Auto),
         interface: None,
         threads: None,
     };

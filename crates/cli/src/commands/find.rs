@@ -110,6 +110,8 @@ fn run_record(query: &str, now: SystemTime) -> RunRecord {
         shard: (1, 1),
         rate_pps: 0,
         retries: 0,
+        all: true,
+        engine_wished: "none".to_owned(),
         pairs: 0,
         fingerprint: 0,
         blocks: Vec::new(),

@@ -82,6 +82,8 @@ pub(crate) struct Resumption {
     pub(crate) alarms: u64,
     pub(crate) rate_pps: u64,
     pub(crate) retries: u32,
+    /// Unless another one is given now.
+    pub(crate) engine: Option<Engine>,
 }
 
 /// Parses targets of the command line and of input files.
@@ -243,7 +245,8 @@ pub(crate) fn prepare(
     judging: &JudgingFlags,
     names: &dyn Fn(&Address) -> Option<Hostname>,
 ) -> Result<Prepared, Failure> {
-    if pace.engine == Engine::Socket && pace.interface.is_some() {
+    let engine = engine_of(manner, pace);
+    if engine == Engine::Socket && pace.interface.is_some() {
         return Err(Failure::usage(
             "--interface: ordinary sockets follow the routes; use --engine packet with it",
         ));
@@ -253,7 +256,7 @@ pub(crate) fn prepare(
         Some(path) => read_accepted(path)?,
         None => (Vec::new(), Vec::new()),
     };
-    check_adaptive(pace)?;
+    check_adaptive(engine, pace)?;
     let selection = select(wanted, names)?;
     if let Some(resume) = &manner.resume
         && resume.fingerprint != selection.fingerprint()
@@ -267,7 +270,7 @@ pub(crate) fn prepare(
     let permit = permit(&scope, selection)?;
     let job = job(wanted, manner, pace, judging, &permit, accepted);
     Ok(Prepared {
-        wish: wish(pace.engine),
+        wish: wish(engine),
         frames: FrameOptions {
             interface: pace.interface.clone(),
             threads: pace.threads.unwrap_or_else(threads_default),
@@ -302,8 +305,14 @@ fn threads_default() -> u32 {
 }
 
 /// The loss is known from those who answer only when they are asked again.
-fn check_adaptive(pace: &PaceFlags) -> Result<(), Failure> {
-    if pace.adaptive && pace.engine == Engine::Socket {
+/// What was given, else what the run that is continued was given.
+fn engine_of(manner: &Manner, pace: &PaceFlags) -> Engine {
+    let before = manner.resume.as_ref().and_then(|resume| resume.engine);
+    pace.engine.or(before).unwrap_or(Engine::Auto)
+}
+
+fn check_adaptive(engine: Engine, pace: &PaceFlags) -> Result<(), Failure> {
+    if pace.adaptive && engine == Engine::Socket {
         return Err(Failure::usage(
             "--adaptive is for the packet engines; leave it out, or choose another --engine",
         ));
@@ -363,6 +372,8 @@ fn job(
         shard: (manner.shard.index, manner.shard.of),
         rate_pps,
         retries,
+        all: manner.all,
+        engine_wished: engine_of(manner, pace).word(),
         pairs: order.len(),
         fingerprint: permit.selection().fingerprint(),
         counter,

@@ -11,7 +11,7 @@ use targets::{Shard, Target, parse_ports, parse_shard, parse_target};
 use crate::commands::job::{Manner, Prepared, Resumption, Wanted, parse_targets, prepare, run};
 use crate::commands::past::{Past, read_past};
 use crate::exit::{Exit, Failure};
-use crate::flags::{InventoryFlags, ScanFlags};
+use crate::flags::{Engine, InventoryFlags, ScanFlags};
 use crate::inventory::{failure, is_file, location, open_inventory};
 use crate::terminal::Lines;
 
@@ -152,8 +152,9 @@ fn imported(sources: &[String], inventory: &InventoryFlags) -> Result<Vec<Target
     Ok(targets)
 }
 
-/// Targets, order and transports of a resumed run are those of the run that it continues; beside
-/// them the kept run that it continues. Names of keys are sampled only if the one who resumes wishes
+/// Targets, order and transports of a resumed run are those of the run that it continues, and so are
+/// `--all` and, unless another is given, rate, retries and engine; beside them the kept run that it
+/// continues. Names of keys are sampled only if the one who resumes wishes
 /// it: a file that somebody else may have written is no wish.
 fn resumed(
     flags: &ScanFlags,
@@ -182,7 +183,7 @@ fn resumed(
         command: command_of(depth),
         tcp: past.tcp,
         udp: past.udp,
-        all: flags.all,
+        all: flags.all || past.all.unwrap_or(false),
         depth,
         key_names_max: flags.sample_keys.and_then(NonZeroU32::new),
         seed: Some(past.seed),
@@ -200,6 +201,7 @@ fn resumed(
             alarms: past.alarms,
             rate_pps: past.rate_pps,
             retries: past.retries,
+            engine: past.engine_wished.as_deref().and_then(Engine::of_word),
         }),
     };
     Ok((wanted, manner, kept_as))

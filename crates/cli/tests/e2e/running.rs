@@ -70,7 +70,16 @@ fn an_interrupted_run_says_so_and_is_continued_where_it_stopped() {
     let files = Files::new();
     let network = closed_network(1);
     let (first, second) = (files.output("run"), files.output("run"));
-    let slow = ["--all", "--rate", "200", "-p", CLOSED_PORT];
+    // Both are kept by whoever continues it.
+    let slow = [
+        "--all",
+        "--engine",
+        "socket",
+        "--rate",
+        "200",
+        "-p",
+        CLOSED_PORT,
+    ];
     let arguments = [&["scan", &network, "-o", "text", "-o", &first][..], &slow].concat();
     let mut running = Running::start(program(&arguments));
     running.wait_for(&files.path("run"), |text| count_endpoints(text) >= 60);
@@ -87,14 +96,7 @@ fn an_interrupted_run_says_so_and_is_continued_where_it_stopped() {
     assert!(before < 512, "{before}");
 
     let path = files.path("run");
-    let resume = [
-        "scan",
-        "--resume",
-        path.to_str().unwrap(),
-        "-o",
-        &second,
-        "--all",
-    ];
+    let resume = ["scan", "--resume", path.to_str().unwrap(), "-o", &second];
     let resumed = memsweep(&resume);
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
     let both = files.records("run");
@@ -106,7 +108,10 @@ fn an_interrupted_run_says_so_and_is_continued_where_it_stopped() {
     let runs: Vec<&Value> = both.0.iter().filter(|one| one["record"] == "run").collect();
     assert_eq!(runs.len(), 2);
     assert_eq!(runs[1]["resumed_from"], runs[0]["run"]);
-    assert_eq!(runs[1]["seed"], runs[0]["seed"]);
+    for key in ["seed", "all", "engine_wished"] {
+        assert_eq!(runs[1][key], runs[0][key], "{key}");
+    }
+    assert_eq!(runs[0]["engine_wished"], "socket");
     assert_eq!(runs[1]["counter"], counter);
 }
 

@@ -276,6 +276,8 @@ impl Writing<'_> {
             shard: (1, 1),
             rate_pps: 0,
             retries: 0,
+            all: true,
+            engine_wished: "none".to_owned(),
             pairs: 0,
             // Imports of one source are comparable with each other, and with nothing else.
             fingerprint: inventory::digest(

@@ -205,6 +205,8 @@ fn job(seed: u64, permit: &Permit) -> Job {
             shard: (1, 1),
             rate_pps: RATE_PPS,
             retries: 3,
+            all: false,
+            engine_wished: "auto".to_owned(),
             pairs: order.len(),
             fingerprint: permit.selection().fingerprint(),
             counter: 0,

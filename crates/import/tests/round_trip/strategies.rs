@@ -501,6 +501,8 @@ pub(crate) fn run_record() -> impl Strategy<Value = RunRecord> {
             shard: third.0,
             rate_pps: second.2[1],
             retries: third.1,
+            all: second.1[0],
+            engine_wished: third.5.clone(),
             pairs: second.2[2],
             fingerprint: second.2[3],
             counter: second.2[4],

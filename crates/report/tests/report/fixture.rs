@@ -222,6 +222,8 @@ pub(crate) fn run_record() -> RunRecord {
         shard: (1, 1),
         rate_pps: 10_000,
         retries: 3,
+        all: false,
+        engine_wished: "auto".to_owned(),
         pairs: 257,
         fingerprint: 0xfedc_ba98_7654_3210,
         counter: 0,
