@@ -134,6 +134,9 @@ pub(crate) struct Reactor<'a> {
     pub(crate) epoll: Epoll,
     pub(crate) shares: Shares,
     pacer: Pacer,
+    /// Connections that probes began, and those of them that opened.
+    pub(crate) connections_begun: u64,
+    pub(crate) connections_opened: u64,
     /// Interviews that want to send and may not yet, the one that waits longest first.
     pub(crate) paused: VecDeque<Paused>,
     /// What had come by this time has been heard.
@@ -212,6 +215,8 @@ impl<'a> Reactor<'a> {
             epoll,
             shares: limits::descriptors(),
             pacer,
+            connections_begun: 0,
+            connections_opened: 0,
             paused: VecDeque::new(),
             polled_at: Duration::ZERO,
             trips: RoundTrips::default(),

@@ -25,6 +25,8 @@ use crate::probes::{Attempt, Key, StreamProbe, Token};
 use crate::reactor::{Reactor, Wake, bare, transport_of};
 use crate::talks::{OPENED_PACKETS, WaitingStream};
 
+/// If fewer than one of so many attempts open a connection, what that costs is told afterwards.
+const OPENING_SHARE: u64 = 64;
 /// When the kernel first repeats a SYN (RFC 6298 section 2.1).
 const SYN_REPEATED_AFTER: Duration = Duration::from_secs(1);
 
@@ -167,7 +169,7 @@ impl Reactor<'_> {
         let target = probe.target.clone();
         match begin_connect(&target) {
             Begun::Pending(fd) => {
-                self.expect(OPENED_PACKETS);
+                self.expect_opening();
                 let attempt = Attempt {
                     fd,
                     probe: key,
@@ -202,6 +204,14 @@ impl Reactor<'_> {
                 self.adapt_to_descriptors(key);
                 false
             }
+        }
+    }
+
+    /// Keeps room for the acknowledgement of a SYN-ACK, unless hardly anybody has sent one so far.
+    fn expect_opening(&mut self) {
+        self.connections_begun += 1;
+        if (self.connections_opened + 1) * OPENING_SHARE >= self.connections_begun {
+            self.expect(OPENED_PACKETS);
         }
     }
 
@@ -348,6 +358,7 @@ impl Reactor<'_> {
         if transport_of(&probe.target) == Transport::Tcp {
             // The kernel has acknowledged the SYN-ACK.
             self.charge();
+            self.connections_opened += 1;
         }
         let place = probe.target.address().ip().map(Neighbourhood::of);
         let waiting = WaitingStream {
