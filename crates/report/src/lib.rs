@@ -308,6 +308,11 @@ pub fn markdown_writer(options: &TextOptions, history: &History) -> Box<dyn Repo
     Box::new(markdown::MarkdownReport::new(options, history))
 }
 
+/// The writer of a log of facts that are judged when they are read: NDJSON, and nothing is held back.
+pub fn facts_writer() -> Box<dyn Report> {
+    Box::new(ndjson::NdjsonReport::without_scores())
+}
+
 /// The writer of a run's log, which is kept: NDJSON with every sentence in both languages.
 pub fn log_writer() -> Box<dyn Report> {
     Box::new(ndjson::NdjsonReport::in_both_languages())

@@ -12,6 +12,7 @@ use crate::{Checkpoint, Report, values};
 pub(crate) struct NdjsonReport {
     scores: Scores,
     both_languages: bool,
+    without_scores: bool,
 }
 
 impl NdjsonReport {
@@ -23,6 +24,14 @@ impl NdjsonReport {
             ..NdjsonReport::default()
         }
     }
+
+    /// For records without a judgement, of which there may be millions.
+    pub(crate) fn without_scores() -> NdjsonReport {
+        NdjsonReport {
+            without_scores: true,
+            ..NdjsonReport::default()
+        }
+    }
 }
 
 impl Report for NdjsonReport {
@@ -31,7 +40,9 @@ impl Report for NdjsonReport {
     }
 
     fn record(&mut self, record: &Record, out: &mut Vec<u8>) {
-        self.scores.add(record);
+        if !self.without_scores {
+            self.scores.add(record);
+        }
         let mut value = values::endpoint(record);
         if self.both_languages {
             values::add_japanese_of_endpoint(&mut value, record);

@@ -8,6 +8,7 @@ use inventory::{Coverage, Difference, Observation, Row, StoredRun, compare};
 use model::Endpoint;
 
 use super::coverage::Covered;
+use super::imported::judged;
 use super::told::{Lines, Told, rule_code};
 use super::{FileLines, Inventory, KeepError, LogLines};
 
@@ -144,7 +145,8 @@ impl Inventory {
                     wanted,
                     &mut |endpoint, document| match import::read_endpoint(document, &rule_code) {
                         Ok(record) => {
-                            facts.insert(endpoint.clone(), Observation::of(&record).stable);
+                            let seen = Observation::of(&judged(record));
+                            facts.insert(endpoint.clone(), seen.stable);
                             ControlFlow::Continue(())
                         }
                         Err(error) => {

@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 use import::{Foreign, ImportError, Importer, Kind, Networks, RECOGNISE_BYTES, Tally, recognise};
 use inventory::{Imported, OWN_SOURCE, Reconciled, STANDINGS_MAX, Standing};
 use model::{
-    Endpoint, Evidence, Record, RunRecord, Severity, Summary, Text, Transport, Vantage, Verdict,
-    VerdictCounts,
+    Endpoint, Evidence, Judgement, Record, RunRecord, Severity, Summary, Text, Transport, Vantage,
+    Verdict, VerdictCounts,
 };
 
 use super::{FileLines, Inventory, KeepError, Recording};
@@ -77,7 +77,7 @@ impl Inventory {
             return self.import_own(file, path);
         };
         let mut writing = Writing {
-            recording: Recording::begin(&self.logs, &file.run),
+            recording: Recording::of_facts(&self.logs, &file.run),
             file,
             networks,
             verdicts: VerdictCounts::default(),
@@ -251,6 +251,43 @@ fn read_all(
         .map_err(content)
 }
 
+/// The one word for what others saw.
+fn verdict_of(endpoint: &Endpoint, evidence: &Evidence) -> Verdict {
+    assess::verdict(&host_of(endpoint, evidence), endpoint.transport)
+}
+
+fn host_of<'a>(endpoint: &'a Endpoint, evidence: &'a Evidence) -> assess::Host<'a> {
+    let (tcp, udp) = match endpoint.transport {
+        Transport::Udp => (None, Some(evidence)),
+        Transport::Tcp | Transport::Unix => (Some(evidence), None),
+    };
+    assess::Host {
+        address: &endpoint.address,
+        port: endpoint.port,
+        tcp,
+        udp,
+    }
+}
+
+/// A record as it is to be read: what others saw is kept as facts alone, a tenth of the size, and
+/// judged when it is looked at, by the rules of that day.
+pub(crate) fn judged(mut record: Record) -> Record {
+    let Some(source) = &record.source else {
+        return record;
+    };
+    let endpoint = &record.endpoint;
+    let host = host_of(endpoint, &record.evidence);
+    let mut judgement = assess::judge_at(&host, endpoint.transport, record.timestamp);
+    if judgement.verdict == Verdict::Unfinished && record.evidence.dialogue.is_none() {
+        judgement.reason = only_open(source);
+    }
+    let (acceptances, alarm) = weigh(&[], endpoint, &judgement, Severity::Low);
+    record.judgement = judgement;
+    record.acceptances = acceptances;
+    record.alarm = alarm;
+    record
+}
+
 /// A port of which others say no more than that it is open.
 fn only_open(source: &str) -> Text {
     Text::new(
@@ -302,38 +339,27 @@ impl Writing<'_> {
             return;
         }
         *told = weight;
-        let seen = foreign.seen.unwrap_or(self.file.now);
-        let own: Option<&Evidence> = Some(&foreign.evidence);
-        let (tcp, udp) = match foreign.endpoint.transport {
-            Transport::Udp => (None, own),
-            Transport::Tcp | Transport::Unix => (own, None),
-        };
-        let host = assess::Host {
-            address: &foreign.endpoint.address,
-            port: foreign.endpoint.port,
-            tcp,
-            udp,
-        };
-        let mut judgement = assess::judge_at(&host, foreign.endpoint.transport, seen);
-        if judgement.verdict == Verdict::Unfinished && foreign.evidence.dialogue.is_none() {
-            judgement.reason = only_open(foreign.source);
-        }
-        self.verdicts.add(judgement.verdict);
-        let (acceptances, alarm) = weigh(&[], &foreign.endpoint, &judgement, Severity::Low);
+        let verdict = verdict_of(&foreign.endpoint, &foreign.evidence);
+        self.verdicts.add(verdict);
         let mut enrichment = foreign.enrichment;
         if let (Some(networks), Some(ip)) = (self.networks, foreign.endpoint.address.ip()) {
             networks.enrich(ip, &mut enrichment);
         }
         let record = Record {
             run: Arc::clone(&self.file.run),
-            timestamp: seen,
+            timestamp: foreign.seen.unwrap_or(self.file.now),
             endpoint: foreign.endpoint,
             hostname: foreign.hostname,
             hardware: None,
             evidence: foreign.evidence,
-            judgement,
-            acceptances,
-            alarm,
+            judgement: Judgement {
+                verdict,
+                reason: Text::same(format!("seen by {}", foreign.source)),
+                findings: Vec::new(),
+                only_from_here: false,
+            },
+            acceptances: Vec::new(),
+            alarm: false,
             source: Some(foreign.source.into()),
             enrichment,
         };

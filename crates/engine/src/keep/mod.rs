@@ -15,6 +15,8 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 use std::time::SystemTime;
 
 use inventory::{Facet, FacetCounts, OWN_SOURCE, Observation, Query, StoredRun};
@@ -26,7 +28,13 @@ pub use imported::File;
 pub use recording::Recording;
 
 use crate::Event;
+use imported::judged;
 use told::{LineIterator, Lines, Told, rule_code};
+
+/// Observations that go from reading to writing at once.
+const PIECE_OBSERVATIONS: usize = 256;
+/// Pieces that wait; whoever reads more waits too.
+const PIECES_WAITING_MAX: usize = 16;
 
 /// Why the inventory could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -146,24 +154,26 @@ impl Inventory {
     fn ingest(
         &mut self,
         told: &Told,
-        lines: &dyn Lines,
+        lines: &(dyn Lines + Sync),
         stored: &StoredRun,
         covers: &dyn Fn(&Endpoint) -> bool,
     ) -> Result<(), KeepError> {
-        let run = Arc::clone(&stored.run);
-        let source = Arc::clone(&stored.source);
-        let mut observations = told.records(lines)?.map(|record| {
-            let (record, line) = record.map_err(Box::new)?;
-            let mut seen = Observation::of(&record);
-            // A continuation writes its own id; what it saw belongs to the run that it continues.
-            seen.run = Arc::clone(&run);
-            if record.source.is_none() {
-                seen.source = Arc::clone(&source);
-            }
-            Ok((seen, line))
-        });
-        self.store.ingest(stored, &mut observations, covers)?;
-        Ok(())
+        let (sender, receiver) = sync_channel(PIECES_WAITING_MAX);
+        let store = &mut self.store;
+        thread::scope(|scope| {
+            thread::Builder::new()
+                .name("reading".to_owned())
+                .spawn_scoped(scope, move || {
+                    read_observations(told, lines, stored, &sender)
+                })
+                .map_err(|source| KeepError::File {
+                    path: PathBuf::from("a thread"),
+                    source,
+                })?;
+            let mut observations = receiver.into_iter().flatten();
+            store.ingest(stored, &mut observations, covers)?;
+            Ok(())
+        })
     }
 
     /// Tells of every observation that is as the query says.
@@ -181,7 +191,7 @@ impl Inventory {
             limit,
             &mut |found| match import::read_endpoint(&found.document, &rule_code) {
                 Ok(record) => each(Found {
-                    record,
+                    record: judged(record),
                     first_seen: found.first_seen,
                 }),
                 Err(error) => {
@@ -330,4 +340,43 @@ fn stored(facet: &Facet) -> store::Facet {
         Facet::Net(bits) => store::Facet::Net { v4: *bits, v6: 64 },
         _ => store::Facet::Verdict,
     }
+}
+
+/// An observation with its line, or why there is none.
+type Handed = Result<(Observation, String), Box<dyn std::error::Error + Send + Sync>>;
+
+/// Reads and judges a log, in pieces; ends early if nobody takes them any more.
+fn read_observations(
+    told: &Told,
+    lines: &(dyn Lines + Sync),
+    stored: &StoredRun,
+    sender: &SyncSender<Vec<Handed>>,
+) {
+    let mut piece = Vec::with_capacity(PIECE_OBSERVATIONS);
+    let records = match told.records(lines) {
+        Ok(records) => records,
+        Err(error) => {
+            let _ = sender.send(vec![Err(Box::new(error))]);
+            return;
+        }
+    };
+    for record in records {
+        let is_error = record.is_err();
+        piece.push(record.map_err(|error| error.into()).map(|(record, line)| {
+            let mut seen = Observation::of(&record);
+            // A continuation writes its own id; what it saw belongs to the run that it continues.
+            seen.run = Arc::clone(&stored.run);
+            if record.source.is_none() {
+                seen.source = Arc::clone(&stored.source);
+            }
+            (seen, line)
+        }));
+        if (piece.len() >= PIECE_OBSERVATIONS || is_error)
+            && sender.send(std::mem::take(&mut piece)).is_err()
+        {
+            return;
+        }
+    }
+    // Whoever takes them has left if this fails.
+    let _ = sender.send(piece);
 }

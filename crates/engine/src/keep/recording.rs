@@ -22,22 +22,27 @@ pub struct Recording {
 impl Recording {
     /// Begins the log of a run.
     pub fn begin(logs: &Logs, run: &str) -> Recording {
-        Recording::of(run, logs.begin(run))
+        Recording::of(run, logs.begin(run), report::log_writer())
     }
 
     /// Goes on with the log of a run that was interrupted, or whose process was killed.
     pub fn resume(logs: &Logs, run: &str) -> Recording {
-        Recording::of(run, logs.resume(run))
+        Recording::of(run, logs.resume(run), report::log_writer())
     }
 
-    fn of(run: &str, log: Result<RunLog, StoreError>) -> Recording {
+    /// Begins the log of what others saw: facts, in no language.
+    pub(crate) fn of_facts(logs: &Logs, run: &str) -> Recording {
+        Recording::of(run, logs.begin(run), report::facts_writer())
+    }
+
+    fn of(run: &str, log: Result<RunLog, StoreError>, writer: Box<dyn Report>) -> Recording {
         let (log, failure) = match log {
             Ok(log) => (Some(log), None),
             Err(error) => (None, Some(error.to_string())),
         };
         Recording {
             log,
-            writer: report::log_writer(),
+            writer,
             buffer: Vec::new(),
             failure,
             run: run.to_owned(),

@@ -14,6 +14,7 @@ use model::{Endpoint, Record, RunRecord, Summary, Text};
 
 use super::KeepError;
 use super::coverage::Covered;
+use super::imported::judged;
 
 /// How the line of an endpoint begins, as `report` writes it.
 const ENDPOINT_START: &[u8] = br#"{"record":"endpoint""#;
@@ -141,7 +142,7 @@ impl Told {
         // What was parsed as JSON is UTF-8.
         Ok(is_last.then(|| {
             (
-                *record,
+                judged(*record),
                 String::from_utf8_lossy(&line).trim_end().to_owned(),
             )
         }))
