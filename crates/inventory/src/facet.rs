@@ -160,7 +160,7 @@ pub fn facet_values(seen: &Observation, facet: Facet) -> Vec<String> {
         Facet::Transport => vec![seen.endpoint.transport.to_string()],
         Facet::Address => vec![seen.endpoint.address.to_string()],
         Facet::Host => one(seen.hostname.clone()),
-        Facet::Net(bits) => one(network(&seen.endpoint, bits)),
+        Facet::Net(bits) => one(facet_network(&seen.endpoint, bits)),
         Facet::Country => one(seen.country.clone()),
         Facet::Asn => one(seen.asn.map(|asn| format!("AS{asn}"))),
         Facet::Owner => one(seen.owner.clone()),
@@ -181,8 +181,8 @@ pub fn facet_values(seen: &Observation, facet: Facet) -> Vec<String> {
     }
 }
 
-/// The network that an address lies in.
-fn network(endpoint: &Endpoint, bits: u8) -> Option<String> {
+/// The network that an address lies in, as [`Facet::Net`] counts it.
+pub fn facet_network(endpoint: &Endpoint, bits: u8) -> Option<String> {
     match endpoint.address.ip()? {
         IpAddr::V4(ip) => {
             let host_bits = 32_u32.checked_sub(bits.into())?;

@@ -24,7 +24,9 @@ mod samples;
 pub use difference::{
     Change, Comparison, Coverage, Difference, Facts, FieldChange, Pair, Row, compare,
 };
-pub use facet::{FACET_VALUES_MAX, FACETS_MAX, Facet, FacetCounts, FacetError, facet_values};
+pub use facet::{
+    FACET_VALUES_MAX, FACETS_MAX, Facet, FacetCounts, FacetError, facet_network, facet_values,
+};
 pub use fingerprint::digest;
 pub use fold::{fold, glob_matches, has_wildcard};
 pub use imported::{Imported, Reconciled, STANDINGS_MAX, Standing};

@@ -1,16 +1,15 @@
 //! Answers questions about observations.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::ops::ControlFlow;
 
-use inventory::{Query, Row};
-use model::{Address, Endpoint, Verdict};
+use inventory::{Facet, FacetCounts, Query, Row};
+use model::{Endpoint, Verdict};
 
 use crate::codec::{address_key, clean, endpoint, nanoseconds, texts, time};
-use crate::database::{Columns, Database, Value, number, rows};
-use crate::select::{self, Condition};
-use crate::{EachDocument, EachFound, Facet, FacetCounts, Found, Past, StoreError, View};
+use crate::database::{Columns, Database, Dialect, Value, number, rows};
+use crate::select::{self, Condition, Lead};
+use crate::{EachDocument, EachFound, Found, Past, StoreError, View};
 
 /// How many rows are fetched in full at once.
 const FETCHED_AT_ONCE: usize = 256;
@@ -19,6 +18,9 @@ const FOUND_COLUMNS: &str = "o.id, o.address, o.port, o.transport, o.source, r.r
                              o.first_seen, k.verdict, d.document";
 const FOUND_TABLES: &str = "observations o JOIN runs r ON r.key = o.run \
                             JOIN kinds k ON k.id = o.kind JOIN documents d ON d.observation = o.id";
+/// An index is gone by if it leads to no more rows than this: then they are sorted. Otherwise the
+/// answer is looked for in its order.
+const LED_TO_MAX: i64 = 20_000;
 const IN_ORDER: &str = "ORDER BY o.address, o.port, o.transport, o.source, o.seen, o.id";
 
 /// Tells of each observation of the view that is as the query says, in the order of addresses.
@@ -29,8 +31,14 @@ pub(crate) fn find<D: Database>(
     limit: Option<u64>,
     each: EachFound<'_>,
 ) -> Result<(), StoreError> {
-    let Condition { sql, mut values } = condition(database, query, view)?;
-    let mut sql = format!("SELECT o.id FROM observations o WHERE {sql} {IN_ORDER}");
+    let parts = select::parts(query);
+    let lead = lead(database, &parts, view)?;
+    let Condition { sql, mut values } = condition(database, &parts, lead, view)?;
+    let order = match lead {
+        Some(Lead::Part(_)) => IN_ORDER.replace("BY o.address", "BY +o.address"),
+        _ => IN_ORDER.to_owned(),
+    };
+    let mut sql = format!("SELECT o.id FROM observations o WHERE {sql} {order}");
     if let Some(limit) = limit {
         values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
         sql.push_str(&format!(" LIMIT ?{}", values.len()));
@@ -57,15 +65,57 @@ pub(crate) fn count<D: Database>(
     query: &Query,
     view: &View<'_>,
 ) -> Result<u64, StoreError> {
-    let Condition { sql, values } = condition(database, query, view)?;
+    let Condition { sql, values } = led_condition(database, query, view)?;
     let sql = format!("SELECT count(*) FROM observations o WHERE {sql}");
     let counted = number(database, &sql, &values)?;
     Ok(counted.map_or(0, i64::unsigned_abs))
 }
 
-fn condition<D: Database>(
+/// Which index leads to the fewest rows. PostgreSQL finds out by itself.
+fn lead<D: Database>(
+    database: &mut D,
+    parts: &[Query],
+    view: &View<'_>,
+) -> Result<Option<Lead>, StoreError> {
+    if D::DIALECT == Dialect::Postgres || !matches!(view, View::Current) {
+        return Ok(None);
+    }
+    let mut best = (LED_TO_MAX + 1, Lead::Order);
+    for (place, part) in parts.iter().enumerate() {
+        if !select::has_index(part) {
+            continue;
+        }
+        let one = std::slice::from_ref(part);
+        let Condition { sql, values } = select::condition_by(one, None, D::DIALECT, Vec::new());
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM observations o WHERE o.current = 1 AND {sql} \
+             LIMIT {})",
+            best.0
+        );
+        let rows = number(database, &sql, &values)?.unwrap_or(0);
+        if rows < best.0 {
+            best = (rows, Lead::Part(place));
+        }
+    }
+    Ok(Some(best.1))
+}
+
+/// A condition for an answer that has no order.
+fn led_condition<D: Database>(
     database: &mut D,
     query: &Query,
+    view: &View<'_>,
+) -> Result<Condition, StoreError> {
+    let parts = select::parts(query);
+    // Where no index leads to few rows, the planner's choice is as good as any.
+    let lead = lead(database, &parts, view)?.filter(|lead| *lead != Lead::Order);
+    condition(database, &parts, lead, view)
+}
+
+fn condition<D: Database>(
+    database: &mut D,
+    parts: &[Query],
+    lead: Option<Lead>,
     view: &View<'_>,
 ) -> Result<Condition, StoreError> {
     let (within, values) = match view {
@@ -82,7 +132,7 @@ fn condition<D: Database>(
             vec![Value::Integer(nanoseconds(*time))],
         ),
     };
-    let Condition { sql, values } = select::condition(query, D::DIALECT, values);
+    let Condition { sql, values } = select::condition_by(parts, lead, D::DIALECT, values);
     // The query comes first, because it is cheaper to ask than what was there in the past.
     let sql = format!("({sql}) AND {within}");
     Ok(Condition { sql, values })
@@ -293,13 +343,14 @@ struct Kind {
     protocol: Option<String>,
     findings: String,
     severities: i64,
+    alarm: bool,
 }
 
 fn kinds<D: Database>(database: &mut D) -> Result<HashMap<i64, Kind>, StoreError> {
     let mut kinds = HashMap::new();
     database.query(
         "SELECT id, port, transport, source, verdict, version, auth, protocol, findings, \
-         severities FROM kinds",
+         severities, alarm FROM kinds",
         &[],
         &mut |row| {
             let mut columns = Columns::of(row);
@@ -314,6 +365,7 @@ fn kinds<D: Database>(database: &mut D) -> Result<HashMap<i64, Kind>, StoreError
                 protocol: columns.optional_text()?,
                 findings: columns.text()?,
                 severities: columns.integer()?,
+                alarm: columns.integer()? != 0,
             };
             kinds.insert(id, kind);
             Ok(ControlFlow::Continue(()))
@@ -351,8 +403,9 @@ impl Kind {
                 codes.dedup();
                 codes
             }
+            Facet::Alarm => vec![(if self.alarm { "yes" } else { "no" }).to_owned()],
             Facet::Asn | Facet::Country | Facet::Owner | Facet::Tag => Vec::new(),
-            Facet::Host | Facet::Net { .. } => Vec::new(),
+            Facet::Host | Facet::Net(_) | Facet::Address | Facet::Run => Vec::new(),
         }
     }
 }
@@ -364,7 +417,7 @@ pub(crate) fn facets<D: Database>(
     view: &View<'_>,
     facets: &[Facet],
 ) -> Result<Vec<FacetCounts>, StoreError> {
-    let condition = condition(database, query, view)?;
+    let condition = led_condition(database, query, view)?;
     facets
         .iter()
         .map(|facet| facet_counts(database, &condition, facet))
@@ -389,11 +442,26 @@ fn facet_counts<D: Database>(
             Value::Text(text) => vec![text.into_owned()],
             _ => Vec::new(),
         })?,
-        Facet::Net { v4, v6 } => {
+        Facet::Address => grouped(
+            database,
+            condition,
+            "o.address_text",
+            |address| match address {
+                Value::Text(text) => vec![text.into_owned()],
+                _ => Vec::new(),
+            },
+        )?,
+        Facet::Run => {
+            let runs = run_ids(database)?;
+            grouped(database, condition, "o.run", |run| {
+                labels_of(run, |run| Some(vec![runs.get(&run)?.clone()]))
+            })?
+        }
+        Facet::Net(bits) => {
             // The kind of address, 16 bytes, and nothing of a zone.
             let group = "substr(o.address, 1, 17)";
             grouped(database, condition, group, |address| match address {
-                Value::Bytes(key) => network(&key, *v4, *v6).into_iter().collect(),
+                Value::Bytes(key) => network(&key, *bits).into_iter().collect(),
                 _ => Vec::new(),
             })?
         }
@@ -404,10 +472,24 @@ fn facet_counts<D: Database>(
             })?
         }
     };
-    let mut counts: FacetCounts = counts.into_iter().collect();
-    // Stable: values that are as frequent stay in the order of their names.
-    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    Ok(counts)
+    let mut counted = FacetCounts::new(*facet);
+    for (value, count) in counts {
+        match value {
+            Some(value) => counted.add_value(value, count),
+            None => counted.add_unknown(count),
+        }
+    }
+    Ok(counted)
+}
+
+fn run_ids<D: Database>(database: &mut D) -> Result<HashMap<i64, String>, StoreError> {
+    let mut ids = HashMap::new();
+    database.query("SELECT key, run FROM runs", &[], &mut |row| {
+        let mut columns = Columns::of(row);
+        ids.insert(columns.integer()?, columns.text()?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(ids)
 }
 
 fn labels_of(id: Value<'_>, labels: impl Fn(i64) -> Option<Vec<String>>) -> Vec<String> {
@@ -447,7 +529,7 @@ fn place_labels<D: Database>(
     facet: &Facet,
 ) -> Result<HashMap<i64, Vec<String>>, StoreError> {
     let column = match facet {
-        Facet::Asn => "CAST(asn AS TEXT)",
+        Facet::Asn => "'AS' || CAST(asn AS TEXT)",
         Facet::Country => "upper(country)",
         Facet::Owner => "owner",
         _ => "tags",
@@ -475,30 +557,8 @@ fn place_labels<D: Database>(
 }
 
 /// The network of an address, as `10.0.0.0/8`; none of a unix socket.
-fn network(key: &[u8], v4: u8, v6: u8) -> Option<String> {
-    let address = match endpoint(key, 0, "tcp").ok()?.address {
-        Address::Ip(ip) => ip,
-        Address::Zoned(ip, _) => IpAddr::V6(ip),
-        Address::Unix(_) => return None,
-    };
-    Some(match address {
-        IpAddr::V4(ip) => {
-            let length = v4.min(32);
-            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
-            format!(
-                "{}/{length}",
-                std::net::Ipv4Addr::from(u32::from(ip) & mask)
-            )
-        }
-        IpAddr::V6(ip) => {
-            let length = v6.min(128);
-            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
-            format!(
-                "{}/{length}",
-                std::net::Ipv6Addr::from(u128::from(ip) & mask)
-            )
-        }
-    })
+fn network(key: &[u8], bits: u8) -> Option<String> {
+    inventory::facet_network(&endpoint(key, 0, "tcp").ok()?, bits)
 }
 
 /// The current rows of an endpoint, of one source.

@@ -83,6 +83,7 @@ pub(crate) fn ingest<D: Database>(
         None => next(database, "SELECT max(key) FROM runs")?,
     };
     insert_run(database, key, run)?;
+    let indexes = database.without_indexes(&OBSERVATIONS)?;
     let mut writer = Writer::new(database, key)?;
     let mut counted = Ingested::default();
     for observation in observations {
@@ -91,6 +92,9 @@ pub(crate) fn ingest<D: Database>(
         counted.observations += 1;
     }
     writer.database.flush()?;
+    for index in indexes {
+        writer.database.execute(&index, &[])?;
+    }
     if D::DIALECT == Dialect::Postgres && counted.observations >= ANALYSED_FROM {
         // Its planner would take the table to be as empty as it was.
         writer.database.analyse()?;
@@ -140,6 +144,10 @@ fn settle<D: Database>(database: &mut D, key: i64) -> Result<(), StoreError> {
         "FROM observations n JOIN observations o ON {SAME_ENDPOINT} AND o.id <> n.id \
          WHERE n.run = ?1 AND n.current = 1 AND o.current = 1"
     );
+    // Endpoints that nobody knew need nothing of what follows.
+    if number(database, &format!("SELECT n.id {pairs} LIMIT 1"), &run)?.is_none() {
+        return Ok(());
+    }
     for sql in [
         format!(
             "UPDATE observations SET first_seen = d.first FROM (SELECT n.address, n.port, \

@@ -22,7 +22,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use inventory::{Observation, Query, Row, StoredRun};
+use inventory::{Facet, FacetCounts, Observation, Query, Row, StoredRun};
 use model::{Endpoint, Verdict};
 
 pub use error::StoreError;
@@ -39,9 +39,6 @@ pub type Covers<'a> = &'a dyn Fn(&Endpoint) -> bool;
 pub type EachFound<'a> = &'a mut dyn FnMut(Found) -> ControlFlow<()>;
 /// Told of each record of a run, as it was written; can end the reading.
 pub type EachDocument<'a> = &'a mut dyn FnMut(&str) -> ControlFlow<()>;
-/// How often each value occurs, most frequent first; without a value: how often it is not known.
-pub type FacetCounts = Vec<(Option<String>, u64)>;
-
 /// Which observations are asked.
 #[derive(Clone, Copy, Debug)]
 pub enum View<'a> {
@@ -89,46 +86,6 @@ pub struct Past {
     pub verdict: Option<Verdict>,
     /// The record as it was written, one line of JSON; `None` if it was gone.
     pub document: Option<String>,
-}
-
-/// What the answers to a query are counted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Facet {
-    /// The port.
-    Port,
-    /// `tcp`, `udp` or `unix`.
-    Transport,
-    /// The verdict.
-    Verdict,
-    /// The version, verbatim.
-    Version,
-    /// What it demands.
-    Auth,
-    /// The protocol.
-    Protocol,
-    /// Who saw it.
-    Source,
-    /// The code of each rule that fired.
-    Code,
-    /// The worst severity of what fired.
-    Severity,
-    /// The number of the autonomous system.
-    Asn,
-    /// The country.
-    Country,
-    /// Who administers it.
-    Owner,
-    /// Each of the administrator's own words.
-    Tag,
-    /// The name.
-    Host,
-    /// The network, by prefixes of these lengths.
-    Net {
-        /// Of IPv4 addresses.
-        v4: u8,
-        /// Of IPv6 addresses.
-        v6: u8,
-    },
 }
 
 /// What taking in a run came to.

@@ -85,7 +85,7 @@ mod tests {
             ),
             (
                 "postgresql://noc@db/inventory?password=s3cret",
-                "postgres://db/inventory",
+                "postgres://db:5432/inventory",
                 "/data/runs",
             ),
             (
@@ -105,10 +105,7 @@ mod tests {
             assert!(!format!("{location:?}").contains("s3"), "{location:?}");
             assert_eq!(location.logs(), Path::new(logs));
         }
-        let default = Location::in_data_folder(Path::new("/home/a/.local/share"));
-        assert_eq!(
-            default.to_string(),
-            "/home/a/.local/share/memsweep/inventory.db"
-        );
+        let default = Location::in_data_folder(Path::new("/data"));
+        assert_eq!(default.to_string(), "/data/memsweep/inventory.db");
     }
 }

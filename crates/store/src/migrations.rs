@@ -28,3 +28,38 @@ pub(crate) fn after(dialect: Dialect, version: i64) -> impl Iterator<Item = (i64
         .zip(all.iter().copied())
         .filter(move |(number, _)| *number > version)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FNV-1a with 64 bits (draft-eastlake-fnv): enough to notice an edit.
+    fn hash(text: &str) -> u64 {
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
+    }
+
+    #[test]
+    fn migrations_that_were_released_are_never_edited() {
+        const KNOWN: [(u64, u64); 1] = [(16_163_251_511_253_639_570, 17_431_760_101_859_977_121)];
+        assert_eq!(SQLITE.len(), POSTGRES.len());
+        let found: Vec<(u64, u64)> = SQLITE
+            .iter()
+            .zip(POSTGRES)
+            .map(|(sqlite, postgres)| (hash(sqlite), hash(postgres)))
+            .collect();
+        assert_eq!(found, KNOWN, "write a new migration instead");
+    }
+
+    #[test]
+    fn only_what_is_missing_is_done() {
+        let numbers = |version| -> Vec<i64> {
+            after(Dialect::Sqlite, version)
+                .map(|(number, _)| number)
+                .collect()
+        };
+        assert_eq!(numbers(0), (1..=newest()).collect::<Vec<_>>());
+        assert_eq!(numbers(newest()), [0; 0]);
+    }
+}

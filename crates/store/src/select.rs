@@ -16,14 +16,76 @@ pub(crate) struct Condition {
     pub(crate) values: Vec<Value<'static>>,
 }
 
-/// The rows `o` of `observations` that are as the query says.
-pub(crate) fn condition(query: &Query, dialect: Dialect, values: Vec<Value<'static>>) -> Condition {
-    let mut writer = Writer { dialect, values };
-    let sql = writer.observation(query);
+/// What all has to be true of an observation, each part of it answered by one table or index.
+pub(crate) fn parts(query: &Query) -> Vec<Query> {
+    let Query::And(queries) = query else {
+        return vec![query.clone()];
+    };
+    let mut parts = Vec::new();
+    for wanted in [Scope::Anywhere, Scope::Kind, Scope::Place] {
+        let mut group: Vec<Query> = of_scope(queries, wanted).cloned().collect();
+        match group.len() {
+            0 => {}
+            1 => parts.append(&mut group),
+            _ => parts.push(Query::And(group)),
+        }
+    }
+    for wanted in [Scope::Observation, Scope::Document] {
+        parts.extend(of_scope(queries, wanted).cloned());
+    }
+    parts
+}
+
+/// Whether an index of current observations can lead to what is as this part says.
+pub(crate) fn has_index(part: &Query) -> bool {
+    match (scope(part), part) {
+        (Scope::Kind | Scope::Place, _) => true,
+        (_, Query::Term(Term::Host(pattern))) => !has_wildcard(pattern),
+        (_, Query::Term(Term::Net(..) | Term::Amplification(_))) => true,
+        (_, Query::Term(Term::Seen(_) | Term::First(_))) => true,
+        _ => false,
+    }
+}
+
+/// Which index SQLite is to go by. It knows how many rows an index holds for a usual value, and
+/// not how many for the value that is asked, which here is everything from none to all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lead {
+    /// That of the part with this place.
+    Part(usize),
+    /// That of the addresses, in whose order the answer is.
+    Order,
+}
+
+/// The rows `o` of `observations` of which all parts are true. A leading `+` keeps SQLite from using the index of a column.
+pub(crate) fn condition_by(
+    parts: &[Query],
+    lead: Option<Lead>,
+    dialect: Dialect,
+    values: Vec<Value<'static>>,
+) -> Condition {
+    let mut writer = Writer {
+        dialect,
+        values,
+        plus: "",
+    };
+    let written: Vec<String> = parts
+        .iter()
+        .enumerate()
+        .map(|(place, part)| {
+            let is_lead = lead.is_none_or(|lead| lead == Lead::Part(place));
+            writer.plus = if is_lead { "" } else { "+" };
+            writer.observation(part)
+        })
+        .collect();
     Condition {
-        sql,
+        sql: balanced(&written, " AND "),
         values: writer.values,
     }
+}
+
+fn of_scope(queries: &[Query], wanted: Scope) -> impl Iterator<Item = &Query> {
+    queries.iter().filter(move |query| scope(query) == wanted)
 }
 
 /// Which table knows the answer.
@@ -82,6 +144,8 @@ fn scope(query: &Query) -> Scope {
 struct Writer {
     dialect: Dialect,
     values: Vec<Value<'static>>,
+    /// `+` if no index of `observations` is to be used.
+    plus: &'static str,
 }
 
 impl Writer {
@@ -94,12 +158,19 @@ impl Writer {
         match (scope(query), query) {
             (Scope::Kind, query) => {
                 let inner = self.plain(query);
-                format!("o.kind IN (SELECT k.id FROM kinds k WHERE {inner})")
+                format!(
+                    "{}o.kind IN (SELECT k.id FROM kinds k WHERE {inner})",
+                    self.plus
+                )
             }
             (Scope::Place, query) => {
                 let inner = self.plain(query);
-                format!("o.place IN (SELECT p.id FROM places p WHERE {inner})")
+                format!(
+                    "{}o.place IN (SELECT p.id FROM places p WHERE {inner})",
+                    self.plus
+                )
             }
+            (Scope::Anywhere, query) => self.plain(query),
             (_, Query::And(queries)) => self.grouped(queries, " AND ", &Query::And),
             (_, Query::Or(queries)) => self.grouped(queries, " OR ", &Query::Or),
             (_, Query::Not(query)) => format!("NOT ({})", self.observation(query)),
@@ -114,31 +185,23 @@ impl Writer {
         operator: &str,
         together: &dyn Fn(Vec<Query>) -> Query,
     ) -> String {
-        let mut parts = Vec::new();
+        let mut written = Vec::new();
         for wanted in [Scope::Anywhere, Scope::Kind, Scope::Place] {
-            let group: Vec<Query> = queries
-                .iter()
-                .filter(|query| scope(query) == wanted)
-                .cloned()
-                .collect();
+            let group: Vec<Query> = of_scope(queries, wanted).cloned().collect();
             if !group.is_empty() {
-                parts.push(self.observation_of_group(wanted, together(group)));
+                let group = together(group);
+                written.push(match wanted {
+                    Scope::Anywhere => self.plain(&group),
+                    _ => self.observation(&group),
+                });
             }
         }
         for wanted in [Scope::Observation, Scope::Document] {
-            for query in queries.iter().filter(|query| scope(query) == wanted) {
-                parts.push(self.observation(query));
+            for query in of_scope(queries, wanted) {
+                written.push(self.observation(query));
             }
         }
-        balanced(&parts, operator)
-    }
-
-    fn observation_of_group(&mut self, scope: Scope, group: Query) -> String {
-        if scope == Scope::Anywhere {
-            self.plain(&group)
-        } else {
-            self.observation(&group)
-        }
+        balanced(&written, operator)
     }
 
     /// The condition, with the table of its scope at hand.
@@ -191,13 +254,17 @@ impl Writer {
             Term::Owner(pattern) => self.like("p.owner_folded", pattern),
             Term::Net(first, last) => self.net(*first, *last),
             Term::Amplification(bounds) => self.ratio(bounds),
-            Term::Host(pattern) => self.like("o.hostname_folded", pattern),
+            Term::Host(pattern) => self.like(&self.column("o.hostname_folded"), pattern),
             Term::Run(pattern) => {
                 let inner = self.like("r.run_folded", pattern);
                 format!("o.run IN (SELECT r.key FROM runs r WHERE {inner})")
             }
-            Term::Seen(bounds) => self.between("o.seen", bounds, |time| nanoseconds(*time)),
-            Term::First(bounds) => self.between("o.first_seen", bounds, |time| nanoseconds(*time)),
+            Term::Seen(bounds) => {
+                self.between(&self.column("o.seen"), bounds, |time| nanoseconds(*time))
+            }
+            Term::First(bounds) => self.between(&self.column("o.first_seen"), bounds, |time| {
+                nanoseconds(*time)
+            }),
             Term::Text(text) => {
                 let place = self.bind(Value::text(clean(&fold(text))));
                 let contains = self.contains("d.text", &place);
@@ -206,6 +273,10 @@ impl Writer {
                 )
             }
         }
+    }
+
+    fn column(&self, name: &str) -> String {
+        format!("{}{name}", self.plus)
     }
 
     fn equals(&mut self, column: &str, word: &'static str) -> String {
@@ -231,11 +302,12 @@ impl Writer {
     }
 
     fn ratio(&mut self, bounds: &Bounds<f64>) -> String {
+        let column = self.column("o.payload_ratio");
         let mut sql = "(o.payload_ratio IS NOT NULL".to_owned();
         for (operator, end) in [(">=", bounds.min), ("<=", bounds.max)] {
             if let Some(end) = end {
                 let place = self.bind(Value::Real(end));
-                sql.push_str(&format!(" AND o.payload_ratio {operator} {place}"));
+                sql.push_str(&format!(" AND {column} {operator} {place}"));
             }
         }
         sql.push(')');
@@ -248,12 +320,13 @@ impl Writer {
     }
 
     fn net(&mut self, first: [u8; 16], last: [u8; 16]) -> String {
+        let column = self.column("o.address");
         let ranges: Vec<String> = net_ranges(first, last)
             .into_iter()
             .map(|(first, last)| {
                 let first = self.bind(Value::bytes(first));
                 let last = self.bind(Value::bytes(last));
-                format!("(o.address >= {first} AND o.address <= {last})")
+                format!("({column} >= {first} AND {column} <= {last})")
             })
             .collect();
         balanced(&ranges, " OR ")

@@ -1,5 +1,6 @@
 //! SQLite: an inventory in one file.
 
+use std::collections::HashMap;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -10,13 +11,13 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::database::{Database, Dialect, EachRow, Row, Table, Value};
+use crate::database::{Columns, Database, Dialect, EachRow, Row, Table, Value, number, rows};
 use crate::{StoreError, migrations};
 
 /// How long to wait for another process that writes. An import of millions takes a while.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(120);
 /// Pages that SQLite keeps in memory, in KiB.
-const CACHE_KIB: i64 = 64 * 1024;
+const CACHE_KIB: i64 = 128 * 1024;
 /// Statements that stay prepared.
 const STATEMENTS_MAX: usize = 64;
 /// What every SQLite database begins with (the format's section 1.3.1).
@@ -28,6 +29,8 @@ const APPLICATION_ID: i64 = 0x6d73_7770;
 #[derive(Debug)]
 pub(crate) struct Sqlite {
     connection: Connection,
+    /// The statement that appends to each table.
+    inserts: HashMap<&'static str, String>,
 }
 
 impl Sqlite {
@@ -38,7 +41,10 @@ impl Sqlite {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        let mut sqlite = Sqlite { connection };
+        let mut sqlite = Sqlite {
+            connection,
+            inserts: HashMap::new(),
+        };
         sqlite.settle(path).map_err(|error| match error {
             StoreError::Sqlite(inner)
                 if inner.sqlite_error_code() == Some(ErrorCode::NotADatabase) =>
@@ -85,11 +91,13 @@ impl Sqlite {
     }
 
     fn refuse_foreign(&self, path: &Path) -> Result<(), StoreError> {
-        let connection = &self.connection;
-        let id: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-        let tables: i64 =
-            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-        let version = self.version()?;
+        // One statement, so that it is all from one moment: another process may be making it.
+        let sql = "SELECT (SELECT count(*) FROM sqlite_schema), \
+                   (SELECT user_version FROM pragma_user_version), \
+                   (SELECT application_id FROM pragma_application_id)";
+        let (tables, version, id): (i64, i64, i64) = self
+            .connection
+            .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let place = || path.display().to_string();
         if id != APPLICATION_ID && (tables > 0 || version != 0) {
             return Err(StoreError::Foreign { place: place() });
@@ -192,9 +200,14 @@ impl Database for Sqlite {
     }
 
     fn append(&mut self, table: &'static Table, row: Vec<Value<'_>>) -> Result<(), StoreError> {
-        let places: Vec<String> = (1..=row.len()).map(|index| format!("?{index}")).collect();
-        let sql = format!("INSERT INTO {} VALUES ({})", table.name, places.join(", "));
-        self.execute(&sql, &row).map(drop)
+        let connection = &self.connection;
+        let sql = self.inserts.entry(table.name).or_insert_with(|| {
+            let places: Vec<String> = (1..=row.len()).map(|index| format!("?{index}")).collect();
+            format!("INSERT INTO {} VALUES ({})", table.name, places.join(", "))
+        });
+        let mut statement = connection.prepare_cached(sql)?;
+        statement.execute(rusqlite::params_from_iter(&row))?;
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
@@ -216,6 +229,24 @@ impl Database for Sqlite {
     fn rollback(&mut self) {
         // After some errors SQLite has rolled back by itself, and says that there is nothing to.
         let _ = self.connection.execute_batch("ROLLBACK");
+    }
+
+    fn without_indexes(&mut self, table: &'static Table) -> Result<Vec<String>, StoreError> {
+        let first = format!("SELECT id FROM {} LIMIT 1", table.name);
+        if number(self, &first, &[])?.is_some() {
+            return Ok(Vec::new());
+        }
+        let indexes = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' \
+                       AND tbl_name = ?1 AND sql IS NOT NULL ORDER BY rowid";
+        let mut makers = Vec::new();
+        for row in rows(self, indexes, &[Value::text(table.name)])? {
+            let mut columns = Columns::of(row);
+            // Names that our own migrations gave.
+            let drop = format!("DROP INDEX {}", columns.text()?);
+            makers.push(columns.text()?);
+            self.connection.execute_batch(&drop)?;
+        }
+        Ok(makers)
     }
 
     fn analyse(&mut self) -> Result<(), StoreError> {

@@ -3,13 +3,13 @@
 use std::ops::ControlFlow;
 use std::time::SystemTime;
 
-use inventory::{Query, Row, StoredRun};
+use inventory::{Facet, FacetCounts, Query, Row, StoredRun};
 use model::Endpoint;
 
 use crate::database::{Database, snapshot, transaction};
 use crate::{
-    Covers, EachDocument, EachFound, Facet, FacetCounts, Ingested, Observations, Past, Store,
-    StoreError, View, find, ingest, runs,
+    Covers, EachDocument, EachFound, Ingested, Observations, Past, Store, StoreError, View, find,
+    ingest, runs,
 };
 
 /// A store in a database.

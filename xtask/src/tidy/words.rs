@@ -39,7 +39,7 @@ enum Scope {
     ProductCode,
 }
 
-const BANS: [Ban; 6] = [
+const BANS: [Ban; 7] = [
     Ban {
         words: &[
             concat!("to", "do!("),
@@ -110,6 +110,12 @@ const BANS: [Ban; 6] = [
         holds_for: |room| !matches!(room, "report" | "cli" | "testkit" | "xtask"),
         scope: Scope::ProductCode,
         reason: "JSON is written in `report`",
+    },
+    Ban {
+        words: &["rusqlite::", "postgres::"],
+        holds_for: |room| !matches!(room, "store" | "testkit"),
+        scope: Scope::ProductCode,
+        reason: "databases are spoken to in `store`",
     },
 ];
 
@@ -244,6 +250,9 @@ mod tests {
             &[(1, "serde_json::to_")],
         );
         check("crates/report/src/lib.rs", "serde_json::to_vec(&a)", &[]);
+        let database = "use rusqlite::Connection;";
+        check("crates/engine/src/lib.rs", database, &[(1, "rusqlite::")]);
+        check("crates/store/src/sqlite.rs", database, &[]);
         check(
             "crates/sockets/tests/a.rs",
             "unsafe { a() }",

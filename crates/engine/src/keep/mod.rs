@@ -210,19 +210,7 @@ impl Inventory {
         view: View<'_>,
         facets: &[Facet],
     ) -> Result<Vec<FacetCounts>, KeepError> {
-        let stored: Vec<store::Facet> = facets.iter().map(stored).collect();
-        let counted = self.store.facets(query, view, &stored)?;
-        let counts = facets.iter().zip(counted).map(|(facet, values)| {
-            let mut counts = FacetCounts::new(*facet);
-            for (value, count) in values {
-                match value {
-                    Some(value) => counts.add_value(value, count),
-                    None => counts.add_unknown(count),
-                }
-            }
-            counts
-        });
-        Ok(counts.collect())
+        Ok(self.store.facets(query, view, facets)?)
     }
 
     /// Runs, the latest first.
@@ -332,14 +320,6 @@ fn as_bytes(lines: store::Lines) -> Result<LineIterator<'static>, KeepError> {
     Ok(Box::new(lines.map(|line| {
         line.map(String::into_bytes).map_err(KeepError::from)
     })))
-}
-
-fn stored(facet: &Facet) -> store::Facet {
-    match facet {
-        Facet::Version => store::Facet::Version,
-        Facet::Net(bits) => store::Facet::Net { v4: *bits, v6: 64 },
-        _ => store::Facet::Verdict,
-    }
 }
 
 /// An observation with its line, or why there is none.

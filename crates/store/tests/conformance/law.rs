@@ -18,7 +18,7 @@ use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
 use store::View;
 
-use crate::common::{at, document, run};
+use crate::samples::{at, document, run};
 use crate::{Place, ingest, on_both};
 
 on_both!(what_is_found_is_what_the_query_means);

@@ -1,10 +1,11 @@
 //! What a store promises, held against SQLite and against a real PostgreSQL.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "../common/mod.rs"]
-mod common;
+mod figures;
 mod law;
 mod past;
 mod runs;
+mod samples;
 mod searches;
 mod together;
 
@@ -18,7 +19,8 @@ use inventory::{Observation, StoredRun};
 /// An empty place for an inventory.
 pub(crate) struct Place {
     pub(crate) location: Location,
-    pub(crate) folder: tempfile::TempDir,
+    /// Goes when the test ends.
+    _folder: tempfile::TempDir,
     /// How many cases of a law are tried here.
     pub(crate) cases: u32,
 }
@@ -29,7 +31,7 @@ impl Place {
         let path = folder.path().join("new").join("inventory.db");
         Place {
             location: Location::File(path),
-            folder,
+            _folder: folder,
             cases: 96,
         }
     }
@@ -41,7 +43,7 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         Place {
             location: Location::new(&url, folder.path()),
-            folder,
+            _folder: folder,
             cases: 24,
         }
     }
@@ -69,7 +71,7 @@ pub(crate) fn try_ingest(
 ) -> Result<Ingested, StoreError> {
     let mut observations = observations
         .iter()
-        .map(|seen| Ok((seen.clone(), common::document(seen))));
+        .map(|seen| Ok((seen.clone(), samples::document(seen))));
     store.ingest(run, &mut observations, covers)
 }
 

@@ -4,7 +4,7 @@ use inventory::{OWN_SOURCE, Observation, Query, RunKind, StoredRun};
 use model::{Endpoint, Transport, Verdict};
 use store::{Past, Store, StoreError, View};
 
-use crate::common::{at, document, endpoint, observation, run};
+use crate::samples::{at, document, endpoint, observation, run};
 use crate::{Place, ingest, on_both, try_ingest};
 
 on_both!(
@@ -104,7 +104,7 @@ fn a_run_that_comes_again_replaces_itself(place: &Place) {
         );
     }
     for _ in 0..2 {
-        let ingested = ingest(&mut *store, &second, &[new.clone()], true);
+        let ingested = ingest(&mut *store, &second, std::slice::from_ref(&new), true);
         assert_eq!((ingested.observations, ingested.gone), (1, 1));
     }
     let exposed = Some(Verdict::Exposed);

@@ -4,7 +4,7 @@ use inventory::{Query, RunKind, StoredRun};
 use model::Transport;
 use store::{StoreError, View};
 
-use crate::common::{at, endpoint, observation, run};
+use crate::samples::{at, endpoint, observation, run};
 use crate::{Place, ingest, on_both};
 
 on_both!(

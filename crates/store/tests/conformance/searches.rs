@@ -2,11 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use inventory::{Query, Term};
-use model::{Severity, Transport, Verdict};
-use store::{Facet, FacetCounts, StoreError, View};
+use inventory::{Facet, FacetCounts, Query, Term};
+use model::Transport;
+use store::{StoreError, View};
 
-use crate::common::{at, endpoint, observation, run};
+use crate::samples::{at, endpoint, observation, run};
 use crate::{Place, ingest, on_both};
 
 on_both!(
@@ -72,18 +72,21 @@ fn a_reader_can_end_the_search(place: &Place) {
 }
 
 fn facets_count_each_value(place: &Place) {
+    type Counted = &'static [(Option<&'static str>, u64)];
     let mut store = six(place);
-    let cases: [(Facet, &[(Option<&str>, u64)]); 15] = [
+    let cases: [(Facet, Counted); 17] = [
         (Facet::Port, &[(Some("11211"), 6)]),
         (Facet::Transport, &[(Some("tcp"), 3), (Some("udp"), 3)]),
-        (Facet::Verdict, &[(Some(Verdict::Exposed.as_str()), 6)]),
+        (Facet::Verdict, &[(Some("exposed"), 6)]),
         (Facet::Version, &[(Some("1.5.6"), 4), (None, 2)]),
         (Facet::Auth, &[(Some("none"), 6)]),
         (Facet::Protocol, &[(Some("ascii"), 6)]),
         (Facet::Source, &[(Some("memsweep"), 6)]),
         (Facet::Code, &[(Some("MS001"), 6), (Some("MS003"), 4)]),
-        (Facet::Severity, &[(Some(Severity::High.as_str()), 6)]),
-        (Facet::Asn, &[(Some("64500"), 6)]),
+        (Facet::Severity, &[(Some("high"), 6)]),
+        (Facet::Asn, &[(Some("AS64500"), 6)]),
+        (Facet::Alarm, &[(Some("yes"), 6)]),
+        (Facet::Run, &[(Some("a"), 6)]),
         (Facet::Country, &[(Some("JP"), 6)]),
         (Facet::Owner, &[(Some("NOC One"), 6)]),
         (
@@ -92,26 +95,33 @@ fn facets_count_each_value(place: &Place) {
         ),
         (Facet::Host, &[(Some("Cache1.example.org"), 4), (None, 2)]),
         (
-            Facet::Net { v4: 23, v6: 48 },
+            Facet::Net(23),
             &[(Some("10.0.0.0/23"), 4), (Some("10.0.2.0/23"), 2)],
         ),
     ];
     let facets: Vec<Facet> = cases.iter().map(|(facet, _)| *facet).collect();
     let counted = store.facets(&Query::All, View::Current, &facets).unwrap();
     for ((facet, expected), counted) in cases.iter().zip(counted) {
-        let expected: FacetCounts = expected
-            .iter()
-            .map(|(value, count)| (value.map(str::to_owned), *count))
-            .collect();
-        assert_eq!(counted, expected, "{facet:?}");
+        assert_eq!(counted, counts(*facet, expected), "{facet:?}");
     }
     let udp = Query::Term(Term::Transport(Transport::Udp));
     for view in [View::Current, View::Run("a"), View::At(at(1))] {
         let counted = store.facets(&udp, view, &[Facet::Transport]).unwrap();
-        assert_eq!(counted, [vec![(Some("udp".to_owned()), 3)]]);
+        assert_eq!(counted, [counts(Facet::Transport, &[(Some("udp"), 3)])]);
     }
     let before = store.facets(&udp, View::At(at(0)), &[Facet::Transport]);
-    assert_eq!(before.unwrap(), [vec![]]);
+    assert_eq!(before.unwrap(), [FacetCounts::new(Facet::Transport)]);
+}
+
+fn counts(facet: Facet, values: &[(Option<&str>, u64)]) -> FacetCounts {
+    let mut counts = FacetCounts::new(facet);
+    for (value, count) in values {
+        match value {
+            Some(value) => counts.add_value((*value).to_owned(), *count),
+            None => counts.add_unknown(*count),
+        }
+    }
+    counts
 }
 
 fn a_run_that_is_not_known_is_an_error(place: &Place) {

@@ -8,7 +8,7 @@ use inventory::Query;
 use model::Transport;
 use store::{Location, StoreError, View};
 
-use crate::common::{at, endpoint, observation, run};
+use crate::samples::{at, endpoint, observation, run};
 use crate::{Place, ingest, on_both};
 
 on_both!(several_connections_write_at_once);
@@ -253,4 +253,28 @@ fn the_views_of_a_server_say_the_same() {
         let rows: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         assert_eq!(rows, expected, "{sql}");
     }
+}
+
+#[test]
+fn the_first_run_and_one_that_fails_leave_every_index() {
+    let place = Place::sqlite();
+    let Location::File(path) = &place.location else {
+        unreachable!("it is a file");
+    };
+    let mut store = place.open();
+    let indexes = || {
+        shell(
+            path,
+            "SELECT sql FROM sqlite_schema WHERE type = 'index' ORDER BY name",
+        )
+    };
+    let before = indexes();
+    assert!(before.contains("current_kind"), "{before}");
+    let run = run("a", at(0));
+    let mut broken = std::iter::once(Err("no record".into()));
+    assert!(store.ingest(&run, &mut broken, &|_| false).is_err());
+    assert_eq!(indexes(), before);
+    let seen = [observation(&run, endpoint(1, Transport::Tcp), at(1))];
+    ingest(&mut *store, &run, &seen, false);
+    assert_eq!(indexes(), before);
 }

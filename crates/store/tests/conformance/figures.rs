@@ -1,21 +1,22 @@
 //! A large import and searches in it are fast, and memory does not depend on how large it is.
 //!
-//! `MEMSWEEP_STORE_ROWS=1000000 cargo test --release -p store --test figures` measures a large one;
-//! the figures are in `store-figures.txt` in cargo's folder for temporary files.
-
-mod common;
+//! `MEMSWEEP_STORE_ROWS=1000000 cargo test --release -p store figures` measures a large one; the
+//! figures are in `store-figures-….txt` in cargo's folder for temporary files.
 
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use inventory::{Bounds, Query, RunKind, StoredRun, Term, version_key};
+use inventory::{Bounds, Facet, Query, RunKind, StoredRun, Term, version_key};
 use model::{Severity, Transport};
-use store::{Facet, Location, Store, View};
+use store::{Location, Store, View};
 
-use common::{at, one_of_many, run};
+use crate::samples::{at, one_of_many, run};
+use crate::{Place, on_both};
 
 const ROWS: u32 = 10_000;
+on_both!(a_large_import_is_searched_at_once);
+
 /// How often each search is made.
 const ROUNDS: usize = 11;
 
@@ -157,15 +158,19 @@ fn searches() -> Vec<(&'static str, Query, Option<u64>)> {
     ]
 }
 
-#[test]
-fn a_large_import_is_searched_at_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("inventory.db");
+fn a_large_import_is_searched_at_once(place: &Place) {
     let rows = rows();
     let mut figures = String::new();
-    let mut store = store::open(&Location::File(path.clone())).unwrap();
+    let mut store = place.open();
     let first = import(&mut *store, "20260101-a", 0, rows);
-    let size = std::fs::metadata(&path).unwrap().len() / 1024 / 1024;
+    let (name, size) = match &place.location {
+        Location::File(path) => (
+            "sqlite",
+            std::fs::metadata(path).unwrap().len() / 1024 / 1024,
+        ),
+        Location::Postgres { .. } => ("postgres", 0),
+    };
+    let file = format!("store-figures-{name}.txt");
     writeln!(
         figures,
         "import of {rows}: {first:.2?}; {}; {size} MiB",
@@ -194,7 +199,7 @@ fn a_large_import_is_searched_at_once() {
     for (name, facet) in [
         ("version", Facet::Version),
         ("country", Facet::Country),
-        ("net", Facet::Net { v4: 24, v6: 48 }),
+        ("net", Facet::Net(24)),
     ] {
         let query = searches().swap_remove(0).1;
         let few = median(|| drop(store.facets(&query, View::Current, &[facet]).unwrap()));
@@ -222,7 +227,7 @@ fn a_large_import_is_searched_at_once() {
     let past = searches().swap_remove(0).1;
     let time = median(|| assert!(store.count(&past, View::At(at(90_000))).is_ok()));
     writeln!(figures, "the past: {time:.2?}").unwrap();
-    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("store-figures.txt");
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
     std::fs::write(file, &figures).unwrap();
     assert!(slowest < Duration::from_secs(5), "{figures}");
 }

@@ -106,13 +106,20 @@ pub(crate) fn one_of_many(run: &StoredRun, number: u32) -> (Observation, String)
         0 => "1.4.5".to_owned(),
         _ => format!("1.6.{patch}"),
     });
-    seen.verdict = Some(if scattered % 7 == 0 {
+    seen.verdict = Some(if scattered.is_multiple_of(7) {
         Verdict::Protected
     } else {
         Verdict::Exposed
     });
-    seen.auth = Some(if scattered % 7 == 0 { "sasl" } else { "none" }.to_owned());
-    if (scattered >> 12) % 4 == 0 {
+    seen.auth = Some(
+        if scattered.is_multiple_of(7) {
+            "sasl"
+        } else {
+            "none"
+        }
+        .to_owned(),
+    );
+    if (scattered >> 12).is_multiple_of(4) {
         seen.findings.clear();
     }
     seen.hostname = Some(format!("host{number}.example.org"));
