@@ -91,7 +91,7 @@ pub struct Observation {
     /// The administrator's own words.
     pub tags: Vec<String>,
     /// What free text searches in, in lower case: address, names, version, reason, vendor,
-    /// codes and titles of findings, owner, tags.
+    /// codes and titles of findings (of those that are only possible, the CVE), owner, tags.
     pub text: String,
     /// What stays the same between two runs unless something was changed: verdict, version,
     /// authentication, settings, findings, certificate … Counters, times and sizes are not here,
@@ -337,7 +337,14 @@ fn searchable(record: &Record) -> String {
     );
     parts.extend([reason.en.as_str(), &reason.ja]);
     for finding in record.judgement.findings.iter().take(FINDINGS_MAX) {
-        parts.extend([finding.code, &finding.title.en, &finding.title.ja]);
+        parts.push(finding.code);
+        // What is possible by the version alone are a dozen CVEs: their ids are enough, and their
+        // titles would be most of what a large inventory holds.
+        if finding.confidence == Confidence::Possible {
+            parts.extend(finding.title.en.split(':').next());
+        } else {
+            parts.extend([finding.title.en.as_str(), &finding.title.ja]);
+        }
     }
     let mut text = String::new();
     for part in parts.into_iter().filter(|part| !part.is_empty()) {

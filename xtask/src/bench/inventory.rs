@@ -163,7 +163,7 @@ fn write_run(path: &Path, run: &str, version: &str) -> std::io::Result<()> {
              \"protocol\":\"ascii\",\"auth\":\"none\",\"executed\":[\"version\",\"stats\"],\
              \"server\":{{\"pid\":{number},\"uptime_s\":1000,\"time\":1767225600}},\
              \"settings\":{{\"tcpport\":\"11211\",\"udpport\":\"0\",\"inter\":\"NULL\"}},\
-             \"ending\":\"complete\",\"findings\":[{{\"code\":\"MS001\",\"severity\":\"high\",\
+             \"findings\":[{{\"code\":\"MS001\",\"severity\":\"high\",\
              \"confidence\":\"confirmed\",\"title\":\"open without authentication\",\
              \"evidence\":[\"executed\"],\"fix\":\"listen on loopback only\"}}]}}",
             16 + b

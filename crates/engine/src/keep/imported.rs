@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use import::{Foreign, ImportError, Importer, Kind, Networks, RECOGNISE_BYTES, Tally, recognise};
-use inventory::{Imported, OWN_SOURCE, Reconciled, STANDINGS_MAX, Standing};
+use inventory::{Imported, OWN_SOURCE, Query, Reconciled, STANDINGS_MAX, Standing, Term};
 use model::{
     Endpoint, Evidence, Judgement, Record, RunRecord, Severity, Summary, Text, Transport, Vantage,
     Verdict, VerdictCounts,
@@ -173,20 +173,22 @@ impl Inventory {
     fn reconcile(&mut self, run: &str) -> Result<Reconciled, KeepError> {
         let runs = self.store.runs(None)?;
         let has_own = runs.iter().any(|run| *run.source == *OWN_SOURCE);
+        let view = store::View::Run(run);
+        let is_open = [Verdict::Exposed, Verdict::Unfinished]
+            .map(|verdict| Query::Term(Term::Verdict(verdict)));
+        let query = Query::Or(is_open.into());
+        // Without a run of our own there is nothing to look up for each of a million endpoints.
+        let limit = (!has_own).then_some(STANDINGS_MAX as u64);
         let mut open: Vec<(Endpoint, Verdict, SystemTime)> = Vec::new();
+        self.store.find(&query, view, limit, &mut |found| {
+            open.push((found.endpoint, found.verdict, found.last_seen));
+            ControlFlow::Continue(())
+        })?;
         let mut reconciled = Reconciled::default();
-        let query = inventory::Query::All;
-        self.store
-            .find(&query, store::View::Run(run), None, &mut |found| {
-                if matches!(found.verdict, Verdict::Exposed | Verdict::Unfinished) {
-                    if has_own || open.len() < STANDINGS_MAX {
-                        open.push((found.endpoint, found.verdict, found.last_seen));
-                    } else {
-                        reconciled.never_asked += 1;
-                    }
-                }
-                ControlFlow::Continue(())
-            })?;
+        if !has_own {
+            let all = self.store.count(&query, view)?;
+            reconciled.never_asked = all.saturating_sub(open.len() as u64);
+        }
         open.dedup_by(|later, first| later.0 == first.0);
         for (endpoint, theirs, theirs_seen) in open {
             let ours = match has_own {
