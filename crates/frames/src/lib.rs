@@ -22,6 +22,7 @@ mod socket_filter;
 mod survey;
 mod sweeper;
 mod tap;
+mod trial;
 mod vendor;
 mod xdp;
 
@@ -30,4 +31,5 @@ pub use error::FramesError;
 pub use plan::{Fate, FrameProgress, FrameTally, Plan, SharedPace, Sink};
 pub use sweeper::{LIVE_RATE_PPS_MIN, Sweeper};
 pub use tap::Tap;
+pub use trial::try_engine;
 pub use vendor::vendor;

@@ -95,6 +95,13 @@ pub(crate) fn open(
     apparatus.into_carrier(links, &survey.interfaces, ground, threads)
 }
 
+/// Loads the program as a run over this permit would, and drops it again: it is attached to nothing
+/// and never runs.
+pub(crate) fn try_program(ground: &Ground, permit: &Permit) -> Result<(), FramesError> {
+    check_machine()?;
+    Apparatus::load(ground, permit).map(drop)
+}
+
 /// An engine that cannot work here, with the mend.
 fn unsuited(reason: impl Into<String>) -> FramesError {
     FramesError::Unsuited {
@@ -138,11 +145,16 @@ fn not_loaded(error: LoadError) -> FramesError {
     }
 }
 
-/// What can be known without trying.
-fn check_suited(ground: &Ground, survey: &Survey) -> Result<(), FramesError> {
+fn check_machine() -> Result<(), FramesError> {
     if cfg!(target_endian = "big") {
         return Err(unsuited("its program is for little-endian machines"));
     }
+    Ok(())
+}
+
+/// What can be known without trying.
+fn check_suited(ground: &Ground, survey: &Survey) -> Result<(), FramesError> {
+    check_machine()?;
     if ground.order.len() > PAIRS_MAX {
         return Err(unsuited(format!(
             "{} address and port pairs are more than {PAIRS_MAX}",

@@ -54,6 +54,11 @@ pub(crate) fn open(
     })
 }
 
+/// Opens a socket as for a lane, but binds it to no interface, and drops it.
+pub(crate) fn try_socket() -> Result<(), FramesError> {
+    lane::try_socket().map_err(|refusal| refusal.explain("AF_XDP"))
+}
+
 /// One for each thread, each with a lane over every interface.
 fn open_transmitters(
     ground: &Ground,

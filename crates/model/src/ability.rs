@@ -11,12 +11,15 @@ pub struct Ability {
     pub what: Text,
     /// What is missing; nothing if it can work.
     pub missing: Vec<Text>,
+    /// Why the kernel refused when it was tried; `None` if it did not, or if nothing was tried because
+    /// something is missing.
+    pub refused: Option<Text>,
 }
 
 impl Ability {
-    /// Whether nothing is missing.
+    /// Whether nothing is missing and nothing was refused.
     pub fn works(&self) -> bool {
-        self.missing.is_empty()
+        self.missing.is_empty() && self.refused.is_none()
     }
 }
 

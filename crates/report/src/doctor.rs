@@ -40,6 +40,11 @@ pub fn diagnosis_lines(diagnosis: &Diagnosis, language: Language) -> Vec<String>
             let words = format!("{}{missing}", pick("missing: ", "不足："));
             lines.push(row("", "", &words));
         }
+        if let Some(refused) = &ability.refused {
+            let refused = escape_for_terminal(refused.in_language(language));
+            let words = format!("{}{refused}", pick("refused: ", "拒否："));
+            lines.push(row("", "", &words));
+        }
     }
     if !diagnosis.mends.is_empty() {
         lines.push(String::new());
@@ -71,6 +76,7 @@ pub fn diagnosis_json(diagnosis: &Diagnosis) -> String {
                 "engine": ability.engine,
                 "works": ability.works(),
                 "missing": missing,
+                "refused": ability.refused.as_ref().map(|text| text.en.as_str()),
             })
         })
         .collect();
@@ -93,14 +99,22 @@ mod tests {
             kernel: "6.1.0".to_owned(),
             abilities: vec![
                 Ability {
+                    engine: "xdp",
+                    what: Text::new("sockets", "ソケット"),
+                    missing: Vec::new(),
+                    refused: Some(Text::new("no\u{1b} memory", "メモリ不足")),
+                },
+                Ability {
                     engine: "packet",
                     what: Text::new("raw frames", "生フレーム"),
                     missing: vec![Text::new("CAP_NET_RAW", "CAP_NET_RAW 権限")],
+                    refused: None,
                 },
                 Ability {
                     engine: "socket",
                     what: Text::new("ordinary sockets", "通常のソケット"),
                     missing: Vec::new(),
+                    refused: None,
                 },
             ],
             mends: vec!["sudo setcap x /a\u{1b}b".to_owned()],
@@ -112,6 +126,8 @@ mod tests {
         let lines = diagnosis_lines(&diagnosis(), Language::English);
         let expected = [
             "engine  works  what it is",
+            "xdp     no     sockets",
+            "               refused: no\\x1b memory",
             "packet  no     raw frames",
             "               missing: CAP_NET_RAW",
             "socket  yes    ordinary sockets",
@@ -121,8 +137,9 @@ mod tests {
         ];
         assert_eq!(lines, expected);
         let lines = diagnosis_lines(&diagnosis(), Language::Japanese);
-        assert_eq!(lines[1], "packet    いいえ  生フレーム");
-        assert_eq!(lines[3], "socket    はい    通常のソケット");
+        assert_eq!(lines[2], "                  拒否：メモリ不足");
+        assert_eq!(lines[3], "packet    いいえ  生フレーム");
+        assert_eq!(lines[5], "socket    はい    通常のソケット");
     }
 
     #[test]
@@ -131,7 +148,10 @@ mod tests {
         assert!(!text.contains('\n') && !text.contains('\u{1b}'));
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["engines"][0]["works"], false);
-        assert_eq!(value["engines"][0]["missing"][0], "CAP_NET_RAW");
-        assert_eq!(value["engines"][1]["missing"], json!([]));
+        assert_eq!(value["engines"][0]["refused"], "no\u{1b} memory");
+        assert_eq!(value["engines"][1]["works"], false);
+        assert_eq!(value["engines"][1]["missing"][0], "CAP_NET_RAW");
+        assert_eq!(value["engines"][2]["missing"], json!([]));
+        assert_eq!(value["engines"][2]["refused"], json!(null));
     }
 }

@@ -54,5 +54,6 @@ pub use plan::{
 };
 pub use reactor::SocketNetwork;
 pub use surroundings::{
-    Capabilities, capabilities, has_interface, kernel_release, local_networks, resolve, vantage,
+    Capabilities, Confinement, capabilities, confinement, has_interface, kernel_release,
+    local_networks, resolve, vantage,
 };

@@ -25,6 +25,47 @@ pub struct Capabilities {
     pub perfmon: bool,
 }
 
+/// What may keep the kernel from letting a process do what its capabilities promise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Confinement {
+    /// A user namespace: outside of it, its capabilities count for nothing.
+    pub user_namespace: bool,
+    /// A filter of system calls (seccomp), as containers have.
+    pub seccomp: bool,
+    /// The mode of lockdown (kernel_lockdown(7)), if it is on.
+    pub lockdown: Option<String>,
+}
+
+/// What this process is confined by, as far as the system says.
+pub fn confinement() -> Confinement {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    confinement_of(
+        &read("/proc/self/uid_map"),
+        &read("/proc/self/status"),
+        &read("/sys/kernel/security/lockdown"),
+    )
+}
+
+/// Reads the map of users (user_namespaces(7): outside of any, it maps all to themselves), the row
+/// `Seccomp` (proc(5): 2 is a filter), and the modes of lockdown, of which the one in brackets is on.
+fn confinement_of(user_map: &str, status: &str, lockdown: &str) -> Confinement {
+    let rows: Vec<&str> = user_map.split_ascii_whitespace().collect();
+    let seccomp = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Seccomp:"))
+        .is_some_and(|mode| mode.trim() == "2");
+    let mode = lockdown
+        .split_once('[')
+        .and_then(|(_, rest)| rest.split_once(']'))
+        .map(|(mode, _)| mode)
+        .filter(|mode| *mode != "none");
+    Confinement {
+        user_namespace: !matches!(rows.as_slice(), [] | ["0", "0", "4294967295"]),
+        seccomp,
+        lockdown: mode.map(str::to_owned),
+    }
+}
+
 /// The release of the kernel, such as `6.1.0-18-amd64`; `unknown` if it does not say.
 pub fn kernel_release() -> String {
     nix::sys::utsname::uname()
@@ -151,6 +192,40 @@ fn interface_of(ip: IpAddr) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn confinement_is_read_from_three_files() {
+        let check = |files: [&str; 3], user_namespace, seccomp, lockdown: Option<&str>| {
+            let [user_map, status, modes] = files;
+            let expect = Confinement {
+                user_namespace,
+                seccomp,
+                lockdown: lockdown.map(str::to_owned),
+            };
+            assert_eq!(confinement_of(user_map, status, modes), expect, "{files:?}");
+        };
+        const ALL: &str = "         0          0 4294967295\n";
+        check(["", "", ""], false, false, None);
+        check(
+            [ALL, "Seccomp:\t0\n", "[none] integrity confidentiality\n"],
+            false,
+            false,
+            None,
+        );
+        check(["0 1000 1\n", "", "nonsense"], true, false, None);
+        check(
+            [ALL, "x\nSeccomp:\t2\nSeccomp_filters:\t1\n", ""],
+            false,
+            true,
+            None,
+        );
+        check(
+            [ALL, "", "none [integrity] confidentiality\n"],
+            false,
+            false,
+            Some("integrity"),
+        );
+    }
 
     #[test]
     fn capabilities_are_read_bit_by_bit() {

@@ -14,9 +14,10 @@ pub(crate) fn doctor(flags: &DoctorFlags) -> Result<Exit, Failure> {
     let machine = Machine {
         kernel: sockets::kernel_release(),
         capabilities: sockets::capabilities(),
+        confinement: sockets::confinement(),
         program: program.display().to_string(),
     };
-    let diagnosis = diagnose(&machine);
+    let diagnosis = diagnose(&machine, &frames::try_engine);
     let mut lines = Lines::new();
     match flags.output {
         AnswerFormat::Text => {

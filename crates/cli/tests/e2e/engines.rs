@@ -10,7 +10,9 @@ use nix::sys::signal::Signal;
 use testkit::namespace::Firewall;
 use testkit::{MemcachedServer, Namespace};
 
-use crate::program::{Running, memsweep, memsweep_as_nobody, memsweep_in, program_in};
+use crate::program::{
+    Run, Running, memsweep, memsweep_as_nobody, memsweep_contained, memsweep_in, program_in,
+};
 use crate::records::{Records, text};
 
 /// All engines.
@@ -403,4 +405,55 @@ fn a_healthy_machine_is_told_so() {
     }
     let run = memsweep(&["doctor", "--lang", "ja"]);
     assert!(run.stdout.contains("通常のソケット"), "{}", run.stdout);
+}
+
+/// What `doctor` says of each engine.
+fn abilities(run: &Run) -> Vec<(bool, String)> {
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let said: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let engines = said["engines"].as_array().unwrap().iter();
+    engines
+        .map(|engine| {
+            let refused = engine["refused"].as_str().unwrap_or_default().to_owned();
+            (engine["works"].as_bool().unwrap(), refused)
+        })
+        .collect()
+}
+
+#[test]
+fn every_engine_is_tried_and_nothing_is_sent() {
+    let network = Network::new();
+    let counters = || network.scanner.run("cat /proc/net/dev");
+    // Until the interface's own IPv6 is settled, the kernel itself sends.
+    network
+        .scanner
+        .run("sysctl --write net.ipv6.conf.all.disable_ipv6=1");
+    network
+        .host
+        .run("sysctl --write net.ipv6.conf.all.disable_ipv6=1");
+    let before = counters();
+    let run = memsweep_in(&network.scanner, &["doctor", "-o", "json"]);
+    assert_eq!(
+        abilities(&run),
+        vec![(true, String::new()); 4],
+        "{}",
+        run.stdout
+    );
+    assert_eq!(counters(), before);
+}
+
+/// In a container, root has every capability, and the kernel still refuses.
+#[test]
+fn who_has_capabilities_that_do_not_count_is_told_what_was_refused() {
+    let run = memsweep_contained(&["doctor", "-o", "json"]);
+    let engines = abilities(&run);
+    let (live_works, refused) = &engines[0];
+    assert!(!live_works, "{}", run.stdout);
+    assert!(refused.contains("not permitted"), "{refused}");
+    assert!(refused.contains("user namespace"), "{refused}");
+    assert!(
+        engines[2].0,
+        "packet sockets of its own network: {}",
+        run.stdout
+    );
 }

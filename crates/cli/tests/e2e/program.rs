@@ -61,14 +61,19 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
 
 /// The same inside a network namespace.
 pub(crate) fn program_in(namespace: &Namespace, arguments: &[&str]) -> Command {
-    let clean = testkit::binary(PROGRAM);
     let mut command = namespace.command(PROGRAM);
+    clean(&mut command);
+    command.args(arguments);
+    command
+}
+
+/// Gives a command the environment of [`program`].
+fn clean(command: &mut Command) {
+    let clean = testkit::binary(PROGRAM);
     command.env_clear();
     for (name, value) in clean.get_envs() {
         command.env(name, value.unwrap_or(OsStr::new("")));
     }
-    command.args(arguments);
-    command
 }
 
 /// Runs the program to its end.
@@ -96,6 +101,15 @@ pub(crate) fn memsweep_as_nobody(namespace: &Namespace, arguments: &[&str]) -> R
         "--bounding-set=-all",
     ]);
     command.arg(&copy).args(arguments);
+    Running::start(command).finish()
+}
+
+/// Runs the program as root of a user namespace with a network of its own, as in a container.
+pub(crate) fn memsweep_contained(arguments: &[&str]) -> Run {
+    let mut command = Command::new("unshare");
+    clean(&mut command);
+    command.args(["--user", "--map-root-user", "--net", "--", PROGRAM]);
+    command.args(arguments);
     Running::start(command).finish()
 }
 

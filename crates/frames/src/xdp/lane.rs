@@ -83,6 +83,14 @@ pub(super) fn open_lanes(interface: &Interface, threads: u32) -> Result<Vec<Lane
     }
 }
 
+/// What a lane needs of the kernel, except an interface.
+pub(super) fn try_socket() -> Result<(), Refusal> {
+    let memory = Mapping::anonymous(LANE_BYTES).map_err(Step::Memory.refused())?;
+    let socket = open_socket()?;
+    register(&socket, &memory).map_err(Step::Memory.refused())?;
+    transmit_ring(&socket).map(drop)
+}
+
 /// A socket that is ready to send.
 pub(super) struct Lane {
     interface: String,
