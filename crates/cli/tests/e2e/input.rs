@@ -198,7 +198,7 @@ fn flags_that_mean_nothing() {
         ),
         (&["scan", "SERVER", "--frobnicate"], "'--frobnicate'"),
         (&["frobnicate", "SERVER"], "'frobnicate'"),
-        (&["verify"], "<FILE|TARGET>"),
+        (&["verify"], "<RUN|FILE|TARGET>"),
         (&["scope", "add", "203.0.113.0/24"], "--owner"),
     ];
     check_table(cases, Path::new("/"));
@@ -285,7 +285,7 @@ fn files_that_are_wrong() {
         fs::write(folder.path().join(name), content).unwrap();
     }
     let cases: &[(&[&str], &str)] = &[
-        (&["scan", "-i", "missing"], "missing: No such file"),
+        (&["scan", "-i", "missing"], "missing: no such file"),
         (
             &["scan", "SERVER", "-i", "targets"],
             "targets:4: \"10.0.0.300\"",
@@ -297,11 +297,11 @@ fn files_that_are_wrong() {
         ),
         (
             &["scan", "SERVER", "--exclude-file", "missing"],
-            "missing: No such file",
+            "missing: no such file",
         ),
         (
             &["scan", "SERVER", "--scope", "missing"],
-            "missing: No such file",
+            "missing: no such file",
         ),
         (
             &["scan", "SERVER", "--scope", "key"],
@@ -318,7 +318,7 @@ fn files_that_are_wrong() {
         ),
         (
             &["scan", "SERVER", "--accept", "missing"],
-            "missing: No such file",
+            "missing: no such file",
         ),
         (
             &["scan", "SERVER", "--accept", "reasonless"],
@@ -328,7 +328,7 @@ fn files_that_are_wrong() {
             &["scan", "SERVER", "--accept", "ruleless"],
             "ruleless:1: there is no rule \"MS999\"",
         ),
-        (&["scan", "--resume", "missing"], "missing: No such file"),
+        (&["scan", "--resume", "missing"], "missing: no such file"),
         (&["scan", "--resume", "text"], "text: line 1 is not JSON"),
         (&["scan", "--resume", "empty"], "empty: "),
         (&["scan", "--resume", "headless"], "headless: "),
