@@ -214,7 +214,7 @@ fn accepted_risk(entry: AcceptEntry, until: Day, place: &str) -> Result<Accepted
             }
         },
         Hosts::Unix(path) => risk.unix = Some(path),
-        Hosts::Name(_) | Hosts::Local => {
+        Hosts::Name(_) | Hosts::Local | Hosts::Link { .. } => {
             return Err(format!(
                 "{place}: endpoint: {endpoint:?} is no address; an accepted risk names an address \
                  or a network"

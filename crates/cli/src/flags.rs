@@ -41,6 +41,7 @@ const TARGETS: &str = "\
 Targets:
   192.168.2.7  192.168.2.0/24  192.168.2.1-50  host.example.org  any of them with :PORT
   2001:db8::1  [2001:db8::1]:11211  fe80::1%eth0  unix:/run/memcached.sock
+  fe80::/64%eth0  2001:db8:1::/64 on a link of this machine: its hosts, found by an echo to all nodes
   local        this machine's on-link private networks
 
 Loopback, link-local and private networks may be scanned as they are. Any other address needs a

@@ -12,6 +12,7 @@ mod event;
 pub mod fix;
 mod join;
 pub mod keep;
+pub mod links;
 mod scan;
 pub mod tool;
 pub mod verify;

@@ -29,6 +29,7 @@ mod xdp;
 pub use engine::{Choice, EngineKind};
 pub use error::FramesError;
 pub use plan::{Fate, FrameProgress, FrameTally, Plan, SharedPace, Sink};
+pub use survey::{OnLink, known_hosts, on_link};
 pub use sweeper::{LIVE_RATE_PPS_MIN, Sweeper};
 pub use tap::Tap;
 pub use trial::try_engine;

@@ -13,6 +13,7 @@ mod cells;
 mod kernel;
 mod link_socket;
 mod neighbours;
+mod on_link;
 mod questions;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,8 @@ use sweep::reply::LinkLayer;
 use targets::{AddressRange, Permit, successor};
 
 use crate::FramesError;
+pub use on_link::{OnLink, known_hosts, on_link};
+
 use kernel::{Kernel, KnownNeighbours, Link, LinkKind, Route};
 use neighbours::{Neighbourhood, Question};
 

@@ -20,6 +20,7 @@
 //! the sink, a tally at the end. The simulator implements it too.
 
 mod address;
+mod all_nodes;
 mod certificate;
 mod cookie;
 mod icmp;
@@ -42,6 +43,7 @@ mod talks;
 mod timers;
 mod turns;
 
+pub use all_nodes::{LINK_HOSTS_MAX, LinkHosts, hosts_of_link};
 pub use leads::{Lead, LeadTeller, Leads, LeadsEnd, LeadsProgress, leads};
 pub use link::{
     DATAGRAM_SENDS_MAX, DatagramLink, Link, LinkError, ReplySpeed, Security, TlsOptions,

@@ -138,6 +138,28 @@ pub enum SocketError {
         /// Why it failed.
         error: std::io::Error,
     },
+    /// A link cannot be asked for its hosts.
+    #[error(
+        "asking {interface} for its hosts: {error}; `ip -6 address show {interface}` tells whether it \
+         is up and has IPv6"
+    )]
+    Link {
+        /// The interface's name.
+        interface: String,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// A link may not be asked for its hosts.
+    #[error(
+        "asking {interface} for its hosts takes an ICMPv6 echo: not permitted; run as root, or once \
+         `sudo setcap cap_net_raw+ep {program}`"
+    )]
+    LinkNotPermitted {
+        /// The interface's name.
+        interface: String,
+        /// The path of this program.
+        program: String,
+    },
     /// A name could not be resolved.
     #[error("{name}: {reason}")]
     Resolve {

@@ -10,6 +10,9 @@
 //! Permit, pair index      --Permit::pair-->  Permitted       (the only thing sockets send to)
 //! ```
 //!
+//! Of a link of IPv6, which holds more addresses than anybody can ask, only those are selected that
+//! are there. To find them out, the link is asked, which takes a [`LinkPermit`] of its own.
+//!
 //! A [`Selection`] is never expanded. It is a sorted list of blocks, each a range of addresses with
 //! the ports asked there, and its pairs are numbered from 0: a /8 costs one block, and finding the
 //! pair of a number, or the number of a pair, is one binary search. An [`Order`] walks those
@@ -50,7 +53,8 @@ pub use parse::{
 };
 pub use range::{AddressRange, RangeError, predecessor, steps_between, successor};
 pub use scope::{
-    Day, Network, OutOfScope, OutOfScopeReason, Permit, Permitted, Scope, ScopeEntry, ScopeError,
+    Day, LinkPermit, Network, OutOfScope, OutOfScopeReason, Permit, Permitted, Scope, ScopeEntry,
+    ScopeError,
 };
 pub use selection::{
     IPV4_ADDRESSES_MAX, IPV6_ADDRESSES_MAX, NAMED_MAX, Pair, PairBlock, RANGES_MAX, Selection,

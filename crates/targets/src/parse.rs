@@ -57,6 +57,13 @@ impl fmt::Display for Target {
 pub enum Hosts {
     /// A network or ranges of addresses; at least one, ascending, not touching.
     Ranges(Vec<AddressRange>),
+    /// Link-local addresses of one interface: those of them that are there, which the link knows.
+    Link {
+        /// The addresses.
+        range: AddressRange,
+        /// The interface's name.
+        interface: Arc<str>,
+    },
     /// One address, named by itself.
     Address(Address),
     /// A unix-domain socket.
@@ -140,6 +147,7 @@ impl fmt::Display for Problem {
 /// | `10.0.0.1`, `2001:db8::1`, `fe80::1%eth0`, `10.0.0.1/32` | an address named by itself |
 /// | `::ffff:10.0.0.1` | the IPv4 address 10.0.0.1 |
 /// | `192.168.2.0/24`, `2001:db8::/120` | a network; `192.168.2.7/24` means the same network |
+/// | `fe80::/64%eth0`, `fe80::%eth0/64` | the hosts that are on the link of an interface |
 /// | `192.168.2.1-50`, `10.0.0-3.1,5,9`, `192.168.2.*` | octets: lists, ranges (`-9`, `200-`) |
 /// | `10.0.0.1-10.0.0.9` | from one address to another |
 /// | `host.example.org` | a host name (RFC 1123) |
@@ -495,13 +503,9 @@ fn read_ipv6_hosts(text: &str) -> Result<Hosts, Problem> {
     Ok(Hosts::Address(Address::from_ip(parse_ipv6(text)?.into())))
 }
 
-/// Reads a link-local address with its interface (RFC 4007 section 11).
+/// Reads a link-local address or network with its interface (RFC 4007 section 11). Behind a network,
+/// the interface stands before the prefix length there (`fe80::%eth0/64`); many write it behind.
 fn read_zoned(address: &str, zone: &str) -> Result<Hosts, Problem> {
-    let ip = parse_ipv6(address)?;
-    if !ip.is_unicast_link_local() {
-        let what = "an interface goes with a link-local address (fe80::/10) only";
-        return Err(Problem::with_mend(what, address));
-    }
     if let Some((zone, port)) = zone.split_once(':') {
         let what = "an address with a port stands in brackets";
         return Err(Problem::with_mend(
@@ -509,17 +513,39 @@ fn read_zoned(address: &str, zone: &str) -> Result<Hosts, Problem> {
             format!("[{address}%{zone}]:{port}"),
         ));
     }
-    if zone.contains('/') {
-        return Err(Problem::new(
-            "a prefix and an interface do not go together; name one address",
-        ));
+    let (address, prefix, zone) = match (address.split_once('/'), zone.split_once('/')) {
+        (None, None) => (address, None, zone),
+        (Some((address, prefix)), None) => (address, Some(prefix), zone),
+        (None, Some((zone, prefix))) => (address, Some(prefix), zone),
+        (Some(_), Some(_)) => return Err(Problem::new("a network has one prefix length")),
+    };
+    let ip = parse_ipv6(address)?;
+    let hosts = match prefix {
+        Some(prefix) => read_network(ip.into(), prefix)?,
+        None => Hosts::Address(Address::from_ip(ip.into())),
+    };
+    let range = match &hosts {
+        Hosts::Ranges(ranges) => ranges.first().copied(),
+        _ => None,
+    };
+    let ends = range.map_or([ip.into(); 2], |range| [range.first, range.last]);
+    let is_link_local = |end: IpAddr| matches!(end, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    if !ends.into_iter().all(is_link_local) {
+        let what = "an interface goes with a link-local address (fe80::/10) only";
+        let prefix = prefix.map_or(String::new(), |prefix| format!("/{prefix}"));
+        return Err(Problem::with_mend(what, format!("{address}{prefix}")));
     }
     let is_plain = |character: char| character.is_ascii_graphic();
     if zone.is_empty() || zone.len() > ZONE_BYTES_MAX || !zone.chars().all(is_plain) {
         let what = format!("{} is no interface name", shown(zone));
-        return Err(Problem::with_mend(what, format!("{address}%eth0")));
+        let prefix = prefix.map_or(String::new(), |prefix| format!("/{prefix}"));
+        return Err(Problem::with_mend(what, format!("{address}{prefix}%eth0")));
     }
-    Ok(Hosts::Address(Address::Zoned(ip, Arc::from(zone))))
+    let interface = Arc::from(zone);
+    Ok(match range {
+        Some(range) => Hosts::Link { range, interface },
+        None => Hosts::Address(Address::Zoned(ip, interface)),
+    })
 }
 
 fn parse_ipv6(text: &str) -> Result<Ipv6Addr, Problem> {

@@ -10,12 +10,13 @@ mod permit;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use model::{AddressKind, Hostname, canonical_ip};
 use thiserror::Error;
 
 pub use day::Day;
-pub use permit::{Permit, Permitted};
+pub use permit::{LinkPermit, Permit, Permitted};
 
 use crate::parse::parse_ip;
 use crate::range::{
@@ -288,9 +289,21 @@ impl Scope {
     /// Lets a selection pass if every one of its addresses may be scanned; otherwise names the
     /// first that may not. The only way to a [`Permit`].
     pub fn permit(&self, selection: Selection) -> Result<Permit, OutOfScope> {
+        self.check(&selection)?;
+        let ranges: Vec<AddressRange> = selection.ranges().collect();
+        let entries = self.entries_used(&ranges);
+        Ok(Permit::mint(selection, entries))
+    }
+
+    /// Whether a selection would pass, for a caller that has something to do first.
+    pub fn check(&self, selection: &Selection) -> Result<(), OutOfScope> {
+        let hostname = |address| {
+            let address = model::Address::from_ip(address);
+            selection.hostname(&address).cloned()
+        };
         for range in selection.ranges() {
             if let Some(address) = self.first_outside(&range) {
-                return Err(self.out_of_scope(address, &range, &selection));
+                return Err(self.out_of_scope(address, &range, hostname(address)));
             }
         }
         for pair in selection.singles() {
@@ -299,11 +312,33 @@ impl Scope {
             if let Some(ip) = pair.address.ip()
                 && let Some(address) = self.first_outside(&AddressRange::single(ip))
             {
-                return Err(self.out_of_scope(address, &AddressRange::single(ip), &selection));
+                let range = AddressRange::single(ip);
+                return Err(self.out_of_scope(address, &range, hostname(address)));
             }
         }
-        let entries = self.entries_used(&selection);
-        Ok(Permit::mint(selection, entries))
+        Ok(())
+    }
+
+    /// Lets the link of an interface be asked for its hosts of `range`, if every address of the
+    /// range may be scanned, whoever is there; otherwise names the first that may not. The only way
+    /// to a [`LinkPermit`].
+    ///
+    /// # Panics
+    ///
+    /// If the range is one of IPv4, whose links are asked for every address by itself.
+    pub fn permit_link(
+        &self,
+        interface: Arc<str>,
+        range: AddressRange,
+    ) -> Result<LinkPermit, OutOfScope> {
+        assert!(range.first.is_ipv6(), "a link is asked for IPv6 hosts");
+        match self.first_outside(&range) {
+            Some(address) => Err(self.out_of_scope(address, &range, None)),
+            None => {
+                let entries = self.entries_used(&[range]);
+                Ok(LinkPermit::mint(interface, range, entries))
+            }
+        }
     }
 
     /// The lowest address of the range that may not be scanned.
@@ -318,12 +353,11 @@ impl Scope {
         successor(allowed.last)
     }
 
-    /// The entries without which the selection would not have passed, or would have with others.
-    fn entries_used(&self, selection: &Selection) -> Vec<ScopeEntry> {
-        let ranges: Vec<AddressRange> = selection.ranges().collect();
+    /// The entries without which these ranges would not have passed, or would have with others.
+    fn entries_used(&self, ranges: &[AddressRange]) -> Vec<ScopeEntry> {
         let mut free = free_ranges();
         normalize(&mut free);
-        let in_need = subtract(&ranges, &free);
+        let in_need = subtract(ranges, &free);
         let is_used = |entry: &&ScopeEntry| {
             let network = entry.network.range;
             let after = in_need.partition_point(|range| range.first <= network.last);
@@ -339,7 +373,7 @@ impl Scope {
         &self,
         address: IpAddr,
         range: &AddressRange,
-        selection: &Selection,
+        hostname: Option<Hostname>,
     ) -> OutOfScope {
         let expired = self
             .entries
@@ -360,9 +394,6 @@ impl Scope {
                 proposal: proposal(address, range),
             }
         };
-        let hostname = selection
-            .hostname(&model::Address::from_ip(address))
-            .cloned();
         OutOfScope {
             address,
             hostname,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use model::{Address, Hostname, canonical_ip};
 use thiserror::Error;
@@ -45,7 +46,8 @@ pub enum SelectionError {
     AllExcluded,
     /// More addresses of a family than a run covers.
     #[error(
-        "the targets hold {count} {family} addresses; a run takes at most {limit}: scan them in parts, or exclude more"
+        "the targets hold {count} {family} addresses; a run takes at most {limit}: scan them in parts, or exclude more{}",
+        hint_of(.family)
     )]
     TooManyAddresses {
         /// `IPv4` or `IPv6`.
@@ -80,6 +82,15 @@ pub enum SelectionError {
     BadRange(RangeError),
 }
 
+fn hint_of(family: &str) -> &'static str {
+    match family {
+        "IPv6" => {
+            " (a larger network can be scanned only on a link of this machine, which knows its hosts)"
+        }
+        _ => "",
+    }
+}
+
 /// The port of a target: its own, or `None` for the ports of the run.
 type PortKey = Option<u16>;
 
@@ -90,9 +101,12 @@ pub struct SelectionBuilder {
     ranges: BTreeMap<PortKey, Ranges>,
     named: Vec<(IpAddr, PortKey)>,
     singles: BTreeSet<Pair>,
+    /// Zoned addresses that were found on a link.
+    found: BTreeSet<Pair>,
     hostnames: BTreeMap<Address, Hostname>,
     excluded: Ranges,
     excluded_singles: BTreeSet<Address>,
+    excluded_links: Vec<(AddressRange, Arc<str>)>,
     problem: Option<RangeError>,
 }
 
@@ -108,9 +122,11 @@ impl SelectionBuilder {
             ranges: BTreeMap::new(),
             named: Vec::new(),
             singles: BTreeSet::new(),
+            found: BTreeSet::new(),
             hostnames: BTreeMap::new(),
             excluded: Ranges::default(),
             excluded_singles: BTreeSet::new(),
+            excluded_links: Vec::new(),
             problem: None,
         }
     }
@@ -132,11 +148,7 @@ impl SelectionBuilder {
         match &address {
             Address::Ip(ip) => self.named.push((*ip, port)),
             Address::Zoned(..) => {
-                let ports = port.map_or_else(|| self.default_ports.clone(), |port| vec![port]);
-                let pairs = ports.into_iter().map(|port| Pair {
-                    address: address.clone(),
-                    port,
-                });
+                let pairs = self.pairs_of(&address, port);
                 self.singles.extend(pairs);
             }
             Address::Unix(_) => {
@@ -149,6 +161,27 @@ impl SelectionBuilder {
         if let Some(hostname) = hostname {
             self.hostnames.entry(address).or_insert(hostname);
         }
+    }
+
+    /// Adds an address that was found on a link, where a range of addresses was looked for: it counts
+    /// as one of a range.
+    pub fn add_found(&mut self, address: &Address, port: Option<u16>) {
+        match canonical_address(address) {
+            Address::Ip(ip) => self.add_ranges(&[AddressRange::single(ip)], port),
+            zoned_or_unix => {
+                let pairs = self.pairs_of(&zoned_or_unix, port);
+                self.found.extend(pairs);
+            }
+        }
+    }
+
+    fn pairs_of(&self, address: &Address, port: Option<u16>) -> Vec<Pair> {
+        let ports = port.map_or_else(|| self.default_ports.clone(), |port| vec![port]);
+        let pair = |port| Pair {
+            address: address.clone(),
+            port,
+        };
+        ports.into_iter().map(pair).collect()
     }
 
     /// Takes ranges out, whatever was or will be added, on every port. An address with a zone is
@@ -172,13 +205,28 @@ impl SelectionBuilder {
         }
     }
 
+    /// Takes the addresses of a range out, on every port, as far as they are those of this interface.
+    pub fn exclude_link(&mut self, range: AddressRange, interface: Arc<str>) {
+        self.excluded_links.push((range, interface));
+    }
+
     /// The set that was collected, if it is not empty and within the limits.
-    pub fn build(mut self) -> Result<Selection, SelectionError> {
+    pub fn build(self) -> Result<Selection, SelectionError> {
+        let was_empty = self.is_empty();
+        let selection = self.build_or_empty()?;
+        match (selection.pairs(), was_empty) {
+            (0, true) => Err(SelectionError::Empty),
+            (0, false) => Err(SelectionError::AllExcluded),
+            _ => Ok(selection),
+        }
+    }
+
+    /// The same, for a caller who looked for hosts and knows that there may be none.
+    pub fn build_or_empty(mut self) -> Result<Selection, SelectionError> {
         if let Some(problem) = self.problem {
             return Err(SelectionError::BadRange(problem));
         }
         let excluded = std::mem::take(&mut self.excluded).into_merged();
-        let was_empty = self.is_empty();
         self.drop_excluded(&excluded);
         self.named.sort_unstable();
         self.named.dedup();
@@ -191,22 +239,18 @@ impl SelectionBuilder {
         }
 
         let layers = self.layers(&excluded)?;
+        // What was named as well counts as named.
+        let found: Vec<Pair> = self.found.difference(&self.singles).cloned().collect();
+        self.singles.extend(found.iter().cloned());
         let addresses = check_counts(&layers)? + distinct_singles(&self.singles);
         let (blocks, port_lists) = Blocks::of_layers(&layers, &self.default_ports).finish();
         let block_pairs = blocks.last().map_or(0, |block| block.end(&port_lists));
-        if block_pairs == 0 && self.singles.is_empty() {
-            let error = if was_empty {
-                SelectionError::Empty
-            } else {
-                SelectionError::AllExcluded
-            };
-            return Err(error);
-        }
         let mut selection = Selection {
             blocks,
             port_lists,
             block_pairs,
             singles: self.singles.into_iter().collect(),
+            found,
             named: self.named,
             default_ports: self.default_ports,
             hostnames: BTreeMap::new(),
@@ -222,19 +266,25 @@ impl SelectionBuilder {
     fn is_empty(&self) -> bool {
         let asks_something = |key: &PortKey| key.is_some() || !self.default_ports.is_empty();
         self.singles.is_empty()
+            && self.found.is_empty()
             && !self.named.iter().any(|(_, key)| asks_something(key))
             && !self.ranges.keys().any(asks_something)
     }
 
     fn drop_excluded(&mut self, excluded: &[AddressRange]) {
         self.named.retain(|(ip, _)| find(excluded, *ip).is_none());
-        self.singles.retain(|pair| {
-            let by_range = pair
-                .address
-                .ip()
-                .is_some_and(|ip| find(excluded, ip).is_some());
-            !by_range && !self.excluded_singles.contains(&pair.address)
-        });
+        let (singles, links) = (&self.excluded_singles, &self.excluded_links);
+        let is_left = |pair: &Pair| {
+            let ip = pair.address.ip();
+            let by_range = ip.is_some_and(|ip| find(excluded, ip).is_some());
+            let by_link = links.iter().any(|(range, interface)| {
+                matches!(&pair.address, Address::Zoned(ip, zone)
+                    if zone == interface && range.contains(IpAddr::V6(*ip)))
+            });
+            !by_range && !by_link && !singles.contains(&pair.address)
+        };
+        self.singles.retain(is_left);
+        self.found.retain(is_left);
     }
 
     /// For each port key the merged ranges asked there, named addresses included, exclusions
@@ -296,6 +346,8 @@ pub struct Selection {
     block_pairs: u64,
     /// Pairs of zoned addresses and unix sockets, ascending; numbered after the blocks.
     singles: Vec<Pair>,
+    /// Those of them that were found and not named, ascending.
+    found: Vec<Pair>,
     /// Ascending.
     named: Vec<(IpAddr, PortKey)>,
     /// Ascending.
@@ -305,7 +357,8 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// How many pairs there are; at least 1.
+    /// How many pairs there are; at least 1, unless it was built by
+    /// [`SelectionBuilder::build_or_empty`].
     pub fn pairs(&self) -> u64 {
         self.block_pairs + self.singles.len() as u64
     }
@@ -387,7 +440,7 @@ impl Selection {
             return false;
         }
         let Address::Ip(ip) = address else {
-            return true;
+            return self.found.binary_search(&Pair { address, port }).is_err();
         };
         let named_with = |key: PortKey| self.named.binary_search(&(ip, key)).is_ok();
         named_with(Some(port))
@@ -413,7 +466,10 @@ impl Selection {
                     .into_iter()
                     .filter_map(move |port| self.index_of(&address, port))
             })
-            .chain(self.block_pairs..self.pairs())
+            .chain(
+                (self.block_pairs..self.pairs())
+                    .filter(|index| self.found.binary_search(&self.pair(*index)).is_err()),
+            )
     }
 
     /// The host name that this address was named by.

@@ -36,6 +36,7 @@ pub(crate) fn demo(flags: DemoFlags) -> Result<Exit, Failure> {
         seed: Some(flags.seed),
         shard: Shard::ALL,
         resume: None,
+        dry: false,
     };
     let pace = PaceFlags {
         rate: None,

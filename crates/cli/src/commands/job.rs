@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,11 +23,9 @@ use report::nagios::{self, Thresholds};
 use report::{Format, Style, TextOptions};
 use sockets::{Plan, ReverseNames, TimeoutPolicy};
 use store::{Location, Logs};
-use targets::{
-    AddressRange, Hosts, Order, Permit, Scope, Selection, SelectionBuilder, Shard, Target,
-    parse_target, parse_target_lines,
-};
+use targets::{Order, Permit, ScopeEntry, Shard, Target, parse_target, parse_target_lines};
 
+use crate::commands::selecting::{LinkTarget, Selected, choose};
 use crate::commands::telling::Teller;
 use crate::configuration::{read_accepted, read_networks, read_scope};
 use crate::exit::{Exit, Failure};
@@ -68,6 +65,8 @@ pub(crate) struct Manner {
     pub(crate) seed: Option<u64>,
     pub(crate) shard: Shard,
     pub(crate) resume: Option<Resumption>,
+    /// Whether nothing may be sent at all, because only the plan is asked for.
+    pub(crate) dry: bool,
 }
 
 /// Where an interrupted run is continued.
@@ -126,84 +125,12 @@ fn read_input(path: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// Resolves names, looks up `local`, and joins everything into one set.
-pub(crate) fn select(
-    wanted: &Wanted,
-    names: &dyn Fn(&Address) -> Option<Hostname>,
-) -> Result<Selection, Failure> {
-    let mut builder = SelectionBuilder::new(wanted.ports.clone());
-    for target in &wanted.targets {
-        match &target.hosts {
-            Hosts::Ranges(ranges) => builder.add_ranges(ranges, target.port),
-            Hosts::Address(address) => {
-                check_zone(&target.typed, address)?;
-                builder.add_address(address.clone(), target.port, names(address));
-            }
-            Hosts::Unix(path) => {
-                builder.add_address(Address::Unix(Arc::new(path.clone())), None, None);
-            }
-            Hosts::Name(name) => {
-                let address = Address::from_ip(resolve(name)?);
-                builder.add_address(address, target.port, Some(name.as_str().into()));
-            }
-            Hosts::Local => builder.add_ranges(&local_networks()?, target.port),
-        }
-    }
-    for exclusion in &wanted.exclusions {
-        match &exclusion.hosts {
-            Hosts::Ranges(ranges) => builder.exclude(ranges),
-            Hosts::Address(address) => builder.exclude_address(address),
-            Hosts::Unix(path) => {
-                builder.exclude_address(&Address::Unix(Arc::new(path.clone())));
-            }
-            Hosts::Name(name) => {
-                builder.exclude(&[AddressRange::single(resolve(name)?)]);
-            }
-            Hosts::Local => builder.exclude(&local_networks()?),
-        }
-    }
-    builder.build().map_err(Failure::usage)
-}
-
-/// A link-local address means another host on every interface, so it names its own.
-pub(crate) fn check_zone(typed: &str, address: &Address) -> Result<(), Failure> {
-    match address {
-        Address::Zoned(_, zone) if !sockets::has_interface(zone) => Err(Failure::usage(format!(
-            "{typed:?}: this machine has no interface {zone:?}; `ip link` lists them"
-        ))),
-        Address::Ip(IpAddr::V6(ip)) if ip.is_unicast_link_local() => Err(Failure::usage(format!(
-            "{typed:?}: a link-local address needs its interface; write {ip}%INTERFACE, such as \
-             {ip}%eth0"
-        ))),
-        Address::Ip(_) | Address::Zoned(..) | Address::Unix(_) => Ok(()),
-    }
-}
-
-fn resolve(name: &str) -> Result<IpAddr, Failure> {
-    sockets::resolve(name)
-        .map_err(|error| Failure::usage(format!("{error}; write an address, or check the name")))
-}
-
-fn local_networks() -> Result<Vec<AddressRange>, Failure> {
-    let networks = sockets::local_networks();
-    if networks.is_empty() {
-        return Err(Failure::usage(
-            "local: this machine is on no private IPv4 network; write a network such as \
-             192.168.2.0/24",
-        ));
-    }
-    Ok(networks)
-}
-
-/// Checks the scope; nothing can be sent without the permit that this returns.
-pub(crate) fn permit(scope: &Scope, selection: Selection) -> Result<Permit, Failure> {
-    scope.permit(selection).map_err(Failure::usage)
-}
-
 /// What a scan needs besides its permit.
 pub(crate) struct Prepared {
     pub(crate) job: Job,
     pub(crate) permit: Permit,
+    /// Links that are asked for their hosts: have been, unless the manner is dry.
+    pub(crate) links: Vec<LinkTarget>,
     pub(crate) wish: Wish,
     pub(crate) frames: FrameOptions,
     pub(crate) remarks: Vec<String>,
@@ -257,18 +184,29 @@ pub(crate) fn prepare(
         None => (Vec::new(), Vec::new()),
     };
     check_adaptive(engine, pace)?;
-    let selection = select(wanted, names)?;
+    let chosen = choose(wanted, names)?;
+    let Selected {
+        selection,
+        links,
+        entries,
+        notes,
+    } = chosen.select(&scope, manner.dry, &mut random)?;
     if let Some(resume) = &manner.resume
         && resume.fingerprint != selection.fingerprint()
+        // Without asking a link, nobody knows.
+        && (!manner.dry || links.is_empty())
     {
         return Err(Failure::usage(format!(
-            "{}: its targets are another set now (a name or `local` means other addresses); scan \
-             them anew",
+            "{}: its targets are another set now (a name, `local` or a link means other addresses); \
+             scan them anew",
             resume.name
         )));
     }
-    let permit = permit(&scope, selection)?;
-    let job = job(wanted, manner, pace, judging, &permit, accepted);
+    let permit = scope.permit(selection).map_err(Failure::usage)?;
+    let mut job = job(wanted, manner, pace, judging, &permit, accepted);
+    let entries = entries.iter().chain(permit.entries_used());
+    job.notes = scope_notes(entries);
+    job.notes.extend(notes);
     Ok(Prepared {
         wish: wish(engine),
         frames: FrameOptions {
@@ -280,6 +218,7 @@ pub(crate) fn prepare(
         },
         job,
         permit,
+        links,
         remarks,
         keeping: None,
         resolve: false,
@@ -406,7 +345,7 @@ fn job(
         verdicts_before: resume.map(|resume| resume.verdicts).unwrap_or_default(),
         alarms_before: resume.map_or(0, |resume| resume.alarms),
         networks: None,
-        notes: scope_notes(permit),
+        notes: Vec::new(),
     }
 }
 
@@ -444,10 +383,8 @@ fn pending_before(resume: &Resumption) -> Vec<Pending> {
 }
 
 /// Which scope file counted is said, so that nobody scans by an entry they forgot.
-fn scope_notes(permit: &Permit) -> Vec<Text> {
-    let sources: BTreeSet<(&str, String)> = permit
-        .entries_used()
-        .iter()
+fn scope_notes<'a>(entries: impl Iterator<Item = &'a ScopeEntry>) -> Vec<Text> {
+    let sources: BTreeSet<(&str, String)> = entries
         .map(|entry| {
             (
                 entry.source.as_str(),

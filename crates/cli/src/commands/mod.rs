@@ -15,6 +15,7 @@ pub(crate) mod report;
 pub(crate) mod runs;
 pub(crate) mod scan;
 pub(crate) mod scope;
+mod selecting;
 mod telling;
 pub(crate) mod tool;
 pub(crate) mod verify;

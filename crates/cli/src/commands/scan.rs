@@ -122,6 +122,7 @@ fn typed(flags: &ScanFlags, depth: Depth) -> Result<(Wanted, Manner), Failure> {
         seed: flags.seed,
         shard: parse_shard(&flags.shard).map_err(Failure::usage)?,
         resume: None,
+        dry: flags.dry_run,
     };
     Ok((wanted, manner))
 }
@@ -203,6 +204,7 @@ fn resumed(
             retries: past.retries,
             engine: past.engine_wished.as_deref().and_then(Engine::of_word),
         }),
+        dry: flags.dry_run,
     };
     Ok((wanted, manner, kept_as))
 }
@@ -245,11 +247,16 @@ fn print_plan(prepared: &Prepared, manner: &Manner) -> Result<(), Failure> {
              stats, stats settings",
         )?;
     }
-    for entry in permit.entries_used() {
+    for link in &prepared.links {
         lines.add(&format!(
-            "in scope by {}: {} ({})",
-            entry.source, entry.network, entry.owner
+            "first, {} would be asked for its hosts of {}, by ICMPv6 echo requests to all nodes \
+             (ff02::1); they would be asked as well",
+            link.interface, link.range
         ))?;
+    }
+    // By which scope entries; nothing else is known yet.
+    for note in &job.notes {
+        lines.add(&note.en)?;
     }
     for (_, index) in order {
         let pair = permit.pair(index);

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use targets::{Day, Network, Scope};
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
-use crate::commands::job::{Wanted, parse_targets, select};
+use crate::commands::job::{Wanted, parse_targets};
+use crate::commands::selecting::choose;
 use crate::configuration::{parse_scope, read, read_scope, user_scope_path};
 use crate::exit::{Exit, Failure};
 use crate::flags::{ScopeAction, ScopeFlags};
@@ -124,13 +125,12 @@ fn check(named: Option<&Path>, typed: &[String]) -> Result<Exit, Failure> {
             exclusions: Vec::new(),
             ports: vec![11211],
         };
-        let selection = select(&wanted, &|_| None)?;
-        match scope.permit(selection) {
-            Ok(permit) if permit.entries_used().is_empty() => {
+        match choose(&wanted, &|_| None)?.entries(&scope)? {
+            Ok(entries) if entries.is_empty() => {
                 lines.add(&format!("{text}: may be scanned (private network)"))?;
             }
-            Ok(permit) => {
-                for entry in permit.entries_used() {
+            Ok(entries) => {
+                for entry in entries {
                     lines.add(&format!(
                         "{text}: may be scanned, by {} ({}, {})",
                         entry.network,

@@ -166,7 +166,7 @@ fn server(flags: &ToolFlags) -> Result<(Server, Permit, String), Failure> {
             builder.add_address(Address::from_ip(ip), target.port, None);
             server_name.get_or_insert_with(|| name.clone());
         }
-        Hosts::Ranges(_) | Hosts::Local => {
+        Hosts::Ranges(_) | Hosts::Link { .. } | Hosts::Local => {
             return Err(Failure::usage(format!(
                 "{:?}: tool looks into one server; write its address or name",
                 flags.target

@@ -73,6 +73,7 @@ pub(crate) fn verify(flags: VerifyFlags) -> Result<Exit, Failure> {
         seed: None,
         shard: Shard::ALL,
         resume: None,
+        dry: false,
     };
     let lookup = |address: &Address| names.get(address).cloned();
     let mut prepared = prepare(&wanted, &manner, &flags.pace, &flags.judging, &lookup)?;
@@ -150,7 +151,7 @@ fn add_found(
             }
             (Hosts::Address(_) | Hosts::Unix(_), _) => {}
             // A run writes addresses; a file that says `local` or a network is no run's.
-            (Hosts::Ranges(_) | Hosts::Name(_) | Hosts::Local, _) => {
+            (Hosts::Ranges(_) | Hosts::Link { .. } | Hosts::Name(_) | Hosts::Local, _) => {
                 return Err(Failure::usage(format!(
                     "{name}: {:?} is no address of an endpoint",
                     endpoint.address

@@ -19,6 +19,7 @@ mod hostile;
 mod input;
 mod inventory;
 mod lab;
+mod links;
 mod middlebox;
 mod pace;
 mod real;

@@ -14,6 +14,7 @@ fn meaning(text: &str) -> String {
             let shown: Vec<String> = ranges.iter().map(ToString::to_string).collect();
             format!("ranges {}", shown.join(" "))
         }
+        Hosts::Link { range, interface } => format!("link {range} on {interface}"),
         Hosts::Address(address) => format!("address {address}"),
         Hosts::Unix(path) => format!("unix {}", path.display()),
         Hosts::Name(name) => format!("name {name}"),
@@ -52,6 +53,24 @@ fn addresses() {
         ("::ffff:a00:1", "address 10.0.0.1"),
         ("::ffff:10.0.0.1/128", "address 10.0.0.1"),
         ("[::ffff:10.0.0.1]:1", "address 10.0.0.1 port 1"),
+    ]);
+}
+
+#[test]
+fn hosts_of_a_link() {
+    let all = "link fe80::/64 on eth0";
+    check(&[
+        ("fe80::/64%eth0", all),
+        ("fe80::%eth0/64", all),
+        ("fe80::1234%eth0/64", all),
+        ("[fe80::/64%eth0]", all),
+        ("fe80::/10%br-lan.7", "link fe80::/10 on br-lan.7"),
+        (
+            "[fe80::%eth0/64]:11212",
+            "link fe80::/64 on eth0 port 11212",
+        ),
+        ("fe80::7%eth0/128", "address fe80::7%eth0"),
+        ("fe80::7/128%eth0", "address fe80::7%eth0"),
     ]);
 }
 
@@ -372,8 +391,28 @@ fn wrong_ipv6_is_refused_with_the_mend() {
             r#""fe80::1%an_interface_name": an_interface_name is no interface name; write fe80::1%eth0"#,
         ),
         (
-            "fe80::%eth0/64",
-            r#""fe80::%eth0/64": a prefix and an interface do not go together; name one address"#,
+            "fe80::/64%eth0/64",
+            r#""fe80::/64%eth0/64": a network has one prefix length"#,
+        ),
+        (
+            "fe80::/64%",
+            r#""fe80::/64%": "" is no interface name; write fe80::/64%eth0"#,
+        ),
+        (
+            "fe80::%eth0/129",
+            r#""fe80::%eth0/129": 129 is no prefix length (0-128)"#,
+        ),
+        (
+            "fd00:1::%eth0/64",
+            r#""fd00:1::%eth0/64": an interface goes with a link-local address (fe80::/10) only; write fd00:1::/64"#,
+        ),
+        (
+            "fe80::/9%eth0",
+            r#""fe80::/9%eth0": an interface goes with a link-local address (fe80::/10) only; write fe80::/9"#,
+        ),
+        (
+            "[fd00:1::/64%eth0]:1",
+            r#""[fd00:1::/64%eth0]:1": an interface goes with a link-local address (fe80::/10) only; write [fd00:1::/64]:1"#,
         ),
     ]);
 }

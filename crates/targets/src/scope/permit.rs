@@ -5,10 +5,17 @@
 //! behind the check of every address. `Permitted` values come only out of a permit. The hands that
 //! send take a `Permitted` where they would otherwise take an address, so a probe to an address
 //! that was not checked does not compile. A test reads the sources and fails if another way opens.
+//!
+//! An echo to all nodes of a link has no address of its own that could be checked: it is heard by
+//! whoever is there. It takes a [`LinkPermit`], whose addresses were checked as a range.
+
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use model::{Address, Endpoint, Transport};
 
 use super::ScopeEntry;
+use crate::range::AddressRange;
 use crate::selection::{Pair, Selection};
 
 /// A selection whose every address may be scanned. Made by [`crate::Scope::permit`] and by nothing
@@ -93,6 +100,50 @@ impl Permitted {
     }
 }
 
+/// Addresses on the link of one interface that may all be scanned, so that the link may be asked
+/// which of them are there. Made by [`crate::Scope::permit_link`] and by nothing else.
+#[derive(Debug)]
+pub struct LinkPermit {
+    interface: Arc<str>,
+    range: AddressRange,
+    entries: Vec<ScopeEntry>,
+}
+
+impl LinkPermit {
+    /// A permit for a range that the caller has checked.
+    pub(super) fn mint(
+        interface: Arc<str>,
+        range: AddressRange,
+        entries: Vec<ScopeEntry>,
+    ) -> LinkPermit {
+        LinkPermit {
+            interface,
+            range,
+            entries,
+        }
+    }
+
+    /// The interface's name.
+    pub fn interface(&self) -> &Arc<str> {
+        &self.interface
+    }
+
+    /// The addresses.
+    pub fn range(&self) -> AddressRange {
+        self.range
+    }
+
+    /// The scope entries that the permit rests on; none if every address is free to scan.
+    pub fn entries_used(&self) -> &[ScopeEntry] {
+        &self.entries
+    }
+
+    /// Whether the address is one of those that are looked for.
+    pub fn covers(&self, ip: IpAddr) -> bool {
+        self.range.contains(ip)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     /// Every source file of the room but this one.
@@ -133,13 +184,25 @@ mod tests {
         assert_eq!(count(here, "-> Permitted {"), 1, "`Permit::pair`");
         assert_eq!(count(here, "Option<Permitted>"), 1, "`Permit::admit`");
         assert_eq!(count(here, "-> Permit {"), 1, "`Permit::mint`");
-        assert_eq!(count(here, "pub(super) fn mint"), 1);
+        assert_eq!(count(here, "-> LinkPermit {"), 1, "`LinkPermit::mint`");
+        assert_eq!(count(here, "LinkPermit {"), 4, "struct, impl, mint twice");
+        assert_eq!(count(here, "pub(super) fn mint"), 2);
         assert_eq!(count(here, "mut"), 0, "nothing changes a permit");
         for (name, source) in OTHER_SOURCES {
             let minted = usize::from(name == "scope.rs");
-            assert_eq!(count(source, "::mint("), minted, "{name}");
+            assert_eq!(count(source, " Ok(Permit::mint("), minted, "{name}");
+            assert_eq!(count(source, " Ok(LinkPermit::mint("), minted, "{name}");
+            assert_eq!(count(source, "::mint("), 2 * minted, "{name}");
             assert_eq!(count(source, "<Permit,"), minted, "{name}");
-            for pattern in ["Permitted>", "Permitted {", "-> Permitted", "&mut Permit"] {
+            assert_eq!(count(source, "<LinkPermit,"), minted, "{name}");
+            for pattern in [
+                "Permitted>",
+                "Permitted {",
+                "-> Permitted",
+                "LinkPermit {",
+                "&mut Permit",
+                "&mut LinkPermit",
+            ] {
                 assert_eq!(count(source, pattern), 0, "{name}: {pattern}");
             }
         }

@@ -462,3 +462,76 @@ fn a_permit_admits_what_was_selected_and_nothing_else() {
     let elsewhere = Address::Zoned("fe80::1".parse().unwrap(), "eth1".into());
     assert_eq!(permit.admit(&elsewhere, 11211), None);
 }
+
+/// Whether a link may be asked for its hosts of a range, or the line that refuses it.
+fn judge_link(entries: &str, target: &str) -> String {
+    let Hosts::Ranges(ranges) = parse_target(target).unwrap().hosts else {
+        panic!("{target}");
+    };
+    match scope(entries).permit_link("eth0".into(), ranges[0]) {
+        Ok(permit) => {
+            let used = permit.entries_used().iter();
+            let by: String = used.map(|entry| format!(" by {}", entry.network)).collect();
+            format!("{} on {}{by}", permit.range(), permit.interface())
+        }
+        Err(outside) => outside.to_string(),
+    }
+}
+
+#[test]
+fn a_link_is_asked_only_if_the_whole_range_is_in_scope() {
+    let add = |address: &str, network: &str| {
+        format!(
+            "{address} is outside the scope: add it with `memsweep scope add {network} --owner \"…\"` \
+             if you administer it"
+        )
+    };
+    let cases = [
+        ("", "fe80::/64", "fe80::/64 on eth0".to_owned()),
+        ("", "fd00:1::/64", "fd00:1::/64 on eth0".to_owned()),
+        ("", "2001:db8:1::/64", add("2001:db8:1::", "2001:db8:1::/64")),
+        (
+            "2001:db8::/32",
+            "2001:db8:1::/64",
+            "2001:db8:1::/64 on eth0 by 2001:db8::/32".to_owned(),
+        ),
+        (
+            "2001:db8:1::/65",
+            "2001:db8:1::/64",
+            add("2001:db8:1:0:8000::", "2001:db8:1::/64"),
+        ),
+        (
+            "2001:db8:1::/64<2026-01-31",
+            "2001:db8:1::/64",
+            "2001:db8:1:: is outside the scope: the entry 2001:db8:1::/64 in scope.toml expired on \
+             2026-01-31; change its `until` if you still administer it"
+                .to_owned(),
+        ),
+        (
+            "",
+            "ff02::/16",
+            "ff02:: cannot be a host (it is unspecified, multicast or reserved) and is never scanned"
+                .to_owned(),
+        ),
+    ];
+    for (entries, target, expect) in cases {
+        assert_eq!(judge_link(entries, target), expect, "{entries:?} {target}");
+    }
+}
+
+#[test]
+fn only_what_was_checked_is_covered() {
+    let scope = scope("");
+    let range = AddressRange::of_prefix(ip("fd00:1::"), 64).unwrap();
+    let permit = scope.permit_link("eth0".into(), range).unwrap();
+    for (address, expect) in [
+        ("fd00:1::", true),
+        ("fd00:1::ffff:ffff:ffff:ffff", true),
+        ("fd00:1:0:1::", false),
+        ("fe80::1", false),
+        ("2001:db8::1", false),
+        ("10.0.0.1", false),
+    ] {
+        assert_eq!(permit.covers(ip(address)), expect, "{address}");
+    }
+}

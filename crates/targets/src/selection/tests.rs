@@ -228,11 +228,11 @@ fn the_limits_are_said_with_count_and_limit() {
         ),
         (
             "2001:db8::/64",
-            "the targets hold 18446744073709551616 IPv6 addresses; a run takes at most 16777216: scan them in parts, or exclude more",
+            "the targets hold 18446744073709551616 IPv6 addresses; a run takes at most 16777216: scan them in parts, or exclude more (a larger network can be scanned only on a link of this machine, which knows its hosts)",
         ),
         (
             "8000::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 2000::/3",
-            "the targets hold 212676479325586539664609129644855132160 IPv6 addresses; a run takes at most 16777216: scan them in parts, or exclude more",
+            "the targets hold 212676479325586539664609129644855132160 IPv6 addresses; a run takes at most 16777216: scan them in parts, or exclude more (a larger network can be scanned only on a link of this machine, which knows its hosts)",
         ),
     ];
     for (targets, expect) in cases {
@@ -404,4 +404,76 @@ fn the_ports_of_an_address_are_those_of_its_block() {
     ] {
         assert_eq!(selection.ports_of(ip.parse().unwrap()), expect, "{ip}");
     }
+}
+
+/// What was found on links counts as part of a range, unless it was named as well.
+#[test]
+fn found_addresses_are_those_of_a_range() {
+    let found = |named: &str, excluded: &str, addresses: &[&str]| {
+        let mut builder = builder(named, &[11211]);
+        for text in addresses {
+            builder.add_found(&address(text), None);
+        }
+        for text in excluded.split_whitespace() {
+            match parse_target(text).unwrap().hosts {
+                Hosts::Ranges(ranges) => builder.exclude(&ranges),
+                Hosts::Link { range, interface } => builder.exclude_link(range, interface),
+                Hosts::Address(address) => builder.exclude_address(&address),
+                other => panic!("{text} is {other:?}"),
+            }
+        }
+        let selection = builder.build_or_empty().unwrap();
+        let named: Vec<String> = selection
+            .named_pairs()
+            .map(|index| selection.pair(index).address.to_string())
+            .collect();
+        for index in 0..selection.pairs() {
+            let pair = selection.pair(index);
+            let is_named = named.contains(&pair.address.to_string());
+            assert_eq!(selection.is_named(&pair.address, pair.port), is_named);
+        }
+        (pairs(&selection), named.join(" "))
+    };
+    let some = ["fd00::7", "fe80::7%eth0", "fe80::7%eth1", "fe80::8%eth0"];
+    let cases = [
+        ("", "", &[][..], "", ""),
+        (
+            "",
+            "",
+            &some[..],
+            "fd00::7=11211 fe80::7%eth0=11211 fe80::7%eth1=11211 fe80::8%eth0=11211",
+            "",
+        ),
+        (
+            "fe80::7%eth0 fd00::7",
+            "",
+            &some[..2],
+            "fd00::7=11211 fe80::7%eth0=11211",
+            "fd00::7 fe80::7%eth0",
+        ),
+        ("", "fe80::/10", &some[..], "fd00::7=11211", ""),
+        (
+            "",
+            "fd00::/8 fe80::/64%eth0",
+            &some[..],
+            "fe80::7%eth1=11211",
+            "",
+        ),
+        (
+            "",
+            "fd00::7 fe80::7%eth0 fe80::8/125%eth0",
+            &some[..],
+            "fe80::7%eth1=11211",
+            "",
+        ),
+    ];
+    for (named, excluded, addresses, expect, expect_named) in cases {
+        let (pairs, is_named) = found(named, excluded, addresses);
+        assert_eq!(pairs, expect, "{named:?} - {excluded:?}");
+        assert_eq!(is_named, expect_named, "{named:?} - {excluded:?}");
+    }
+    assert_eq!(
+        builder("", &[11211]).build().unwrap_err(),
+        SelectionError::Empty
+    );
 }
