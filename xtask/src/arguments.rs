@@ -25,7 +25,7 @@ tidy   the house rules: rooms and edges, banned words, licences, text files
 bpf    makes the programs that run in the kernel anew from crates/frames/bpf
          --check        only says whether they are what the recipe makes
 bench  speed, memory and exactness, on loopback in a namespace of its own; figures on stdout
-         NAME: startup, one-server, precision, pace, sixtyfive-thousand, silent-udp, dump, sweep
+         NAME: startup, one-server, precision, pace, sixtyfive-thousand, silent-udp, dump, inventory, sweep
          all: without sweep, which takes root, zmap, masscan, nmap and half an hour
          --skip-slow-peers   leave out nmap where it takes minutes
          --only ROW          just this row: rate, recall, servers, pace, memory, nmap

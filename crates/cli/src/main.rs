@@ -28,7 +28,16 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             match &failure {
-                Failure::Query(lines) => lines.lines().for_each(terminal::say),
+                // The first line says what is wrong, the others show where.
+                Failure::Query(lines) => {
+                    for (number, line) in lines.lines().enumerate() {
+                        if number == 0 {
+                            terminal::say_error(line);
+                        } else {
+                            terminal::say(line);
+                        }
+                    }
+                }
                 Failure::Usage(_) | Failure::Broken(_) => terminal::say_error(&failure.message()),
             }
             failure.exit().into()
