@@ -187,7 +187,7 @@ pub(crate) struct ScanFlags {
         ["targets", "input", "exclude", "exclude_file", "seed", "shard", "ports", "tcp", "udp",
          "from_import"])]
     pub(crate) resume: Option<String>,
-    /// Ask what an import saw open (nmap, shodan …), as far as the scope allows; repeatable
+    /// Ask what an import saw open (nmap, shodan …); each address must be in scope; repeatable
     #[arg(long, value_name = "SOURCE")]
     pub(crate) from_import: Vec<String>,
     /// Ask open servers for so many names of keys at most, and count what kinds of data they show

@@ -16,20 +16,55 @@ const VARIABLE: &str = "MEMSWEEP_INVENTORY";
 const NOWHERE: &str = "none";
 
 /// Where the inventory is; `None` if nothing is to be kept.
-pub(crate) fn location(flags: &InventoryFlags) -> Option<Location> {
-    let named = flags
-        .inventory
-        .clone()
-        .or_else(|| std::env::var(VARIABLE).ok())
-        .filter(|named| !named.is_empty());
-    let data = data_folder();
-    match named.as_deref() {
-        Some(NOWHERE) => None,
-        Some(named) => {
-            let logs = data.unwrap_or_else(std::env::temp_dir);
-            Some(Location::new(named, &logs.join("memsweep/postgres.runs")))
-        }
-        None => Some(Location::in_data_folder(&data?)),
+pub(crate) fn location(flags: &InventoryFlags) -> Result<Option<Location>, Failure> {
+    let (name, named) = match &flags.inventory {
+        Some(named) => ("--inventory", Some(named.clone())),
+        None => (VARIABLE, of_environment()?),
+    };
+    let Some(named) = named else {
+        return Ok(data_folder().map(|data| Location::in_data_folder(&data)));
+    };
+    if named == NOWHERE {
+        return Ok(None);
+    }
+    if named.is_empty() {
+        return Err(Failure::usage(format!(
+            "{name}: it is empty; write a path, postgres://… or `none`"
+        )));
+    }
+    let lower = named.to_ascii_lowercase();
+    let is_server = ["postgres:", "postgresql:"]
+        .iter()
+        .any(|word| lower.starts_with(word));
+    if !is_server && !lower.contains("://") {
+        return Ok(Some(Location::new(&named, Path::new(""))));
+    }
+    let (scheme, rest) = named.split_once("://").unwrap_or((&named, ""));
+    if !is_server || rest.is_empty() {
+        // Without what follows: it may hold a password.
+        return Err(Failure::usage(format!(
+            "{name}: {:?} begins no address; write postgres://USER@HOST/DATABASE, or a path",
+            scheme.split(':').next().unwrap_or_default()
+        )));
+    }
+    let data = data_folder().ok_or_else(|| {
+        Failure::usage(format!(
+            "{name}: the logs of runs need a folder of yours; set HOME or XDG_DATA_HOME"
+        ))
+    })?;
+    let url = format!("{}://{rest}", scheme.to_ascii_lowercase());
+    let logs = data.join("memsweep/postgres.runs");
+    Ok(Some(Location::new(&url, &logs)))
+}
+
+/// What the variable names; one that is empty is as good as none.
+fn of_environment() -> Result<Option<String>, Failure> {
+    match std::env::var(VARIABLE) {
+        Ok(named) => Ok(Some(named).filter(|named| !named.is_empty())),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(Failure::usage(format!(
+            "{VARIABLE}: it is no UTF-8, and so no place that this program can name"
+        ))),
     }
 }
 
@@ -46,7 +81,7 @@ fn data_folder() -> Option<PathBuf> {
 
 /// Opens the inventory for a command that cannot do without, with every run in it that was kept.
 pub(crate) fn open_inventory(flags: &InventoryFlags) -> Result<Inventory, Failure> {
-    let location = location(flags).ok_or_else(|| {
+    let location = location(flags)?.ok_or_else(|| {
         Failure::usage(format!(
             "there is no inventory; name one with --inventory PATH or {VARIABLE}"
         ))

@@ -65,8 +65,19 @@ impl Outputs {
     /// The same for what was seen earlier, of which there are no frames.
     pub(crate) fn of_the_past(
         typed: &[String],
+        read: Option<&Path>,
         writer: &dyn Fn(Format) -> Box<dyn Report>,
     ) -> Result<Outputs, Failure> {
+        for typed in typed {
+            if let (Some(read), (_, Some(path))) = (read, split(typed)?)
+                && same_file(read, path)
+            {
+                return Err(Failure::usage(format!(
+                    "-o {typed}: {} is what is read; give this output another path",
+                    path.display()
+                )));
+            }
+        }
         Outputs::open_with(typed, None, false, writer)
     }
 

@@ -27,7 +27,9 @@ use model::{Endpoint, Verdict};
 
 pub use error::StoreError;
 pub use location::Location;
-pub use log::{LINE_BYTES_MAX, Lines, LogEntry, Logs, RunLog, read_lines};
+pub use log::{
+    LINE_BYTES_MAX, Lines, LogEntry, Logs, RunLog, decompressed, is_compressed, read_lines,
+};
 
 /// Observations of a run, each with the line of its record as it was written.
 pub type Observations<'a> = &'a mut dyn Iterator<

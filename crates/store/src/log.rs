@@ -8,7 +8,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -23,8 +23,10 @@ const PLAIN: &str = ".ndjson";
 const COMPRESSED: &str = ".ndjson.zst";
 /// What is being compressed and is not yet complete.
 const UNFINISHED: &str = ".ndjson.zst.part";
-/// What is being unpacked and is not yet complete.
-const UNPACKED: &str = ".ndjson.part";
+/// Before the id of a process: what it is unpacking.
+const UNPACKED: &str = ".ndjson.part-";
+/// What an import is writing.
+const IMPORTED: &str = ".ndjson.import";
 /// How a frame of Zstandard begins (RFC 8878 section 3.1.1).
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -52,12 +54,16 @@ impl Logs {
     /// # Errors
     /// If the file cannot be made, or another process is writing it.
     pub fn begin(&self, run: &str) -> Result<RunLog, StoreError> {
+        self.begin_as(run, PLAIN)
+    }
+
+    fn begin_as(&self, run: &str, ending: &str) -> Result<RunLog, StoreError> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&self.folder)
             .map_err(StoreError::file("create the folder", &self.folder))?;
-        let path = self.path(run, PLAIN)?;
+        let path = self.path(run, ending)?;
         let file = OpenOptions::new()
             .read(true)
             .append(true)
@@ -65,13 +71,14 @@ impl Logs {
             .mode(0o600)
             .open(&path)
             .map_err(StoreError::file("create the log", &path))?;
-        let mut file = lock(file).map_err(StoreError::file("lock the log", &path))?;
-        mend_end(&mut file).map_err(StoreError::file("continue the log", &path))?;
-        Ok(RunLog {
-            file,
-            path,
-            failure: None,
-        })
+        let log = RunLog::of(file, path)?;
+        if ending == IMPORTED {
+            // An import begins anew.
+            log.file
+                .set_len(0)
+                .map_err(StoreError::file("empty", &log.path))?;
+        }
+        Ok(log)
     }
 
     /// Goes on with the log of a run that was interrupted and compressed, or that broke off.
@@ -81,12 +88,23 @@ impl Logs {
     pub fn resume(&self, run: &str) -> Result<RunLog, StoreError> {
         let (plain, compressed) = (self.path(run, PLAIN)?, self.path(run, COMPRESSED)?);
         if compressed.is_file() && !plain.is_file() {
-            let part = self.path(run, UNPACKED)?;
+            let part = self.path(run, &format!("{UNPACKED}{}", std::process::id()))?;
             let failed = || StoreError::file("unpack the log into", &part);
-            unpack(&compressed, &part).map_err(failed())?;
-            std::fs::rename(&part, &plain).map_err(failed())?;
+            let unpacked = unpack(&compressed, &part)
+                // Unlike a rename, a link never takes the place of what another process made.
+                .and_then(|()| match std::fs::hard_link(&part, &plain) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                    linked => linked,
+                });
+            let _ = std::fs::remove_file(&part);
+            unpacked.map_err(failed())?;
         }
-        let log = self.begin(run)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .open(&plain)
+            .map_err(StoreError::file("open the log", &plain))?;
+        let log = RunLog::of(file, plain)?;
         // The plain one is the newer from now on, and readers must find it.
         match std::fs::remove_file(&compressed) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -94,6 +112,15 @@ impl Logs {
             }
             _ => Ok(log),
         }
+    }
+
+    /// Begins the log of what others saw. Until it is finished it is no log of a run: what a killed
+    /// import leaves is seen by nobody.
+    ///
+    /// # Errors
+    /// If the file cannot be made, or another process is writing it.
+    pub fn begin_import(&self, run: &str) -> Result<RunLog, StoreError> {
+        self.begin_as(run, IMPORTED)
     }
 
     /// Every log, in the order of the runs' ids.
@@ -194,7 +221,7 @@ impl Logs {
     /// # Errors
     /// If it cannot be removed. One that is not there is removed already.
     pub fn remove(&self, run: &str) -> Result<(), StoreError> {
-        for ending in [PLAIN, COMPRESSED, UNFINISHED, UNPACKED] {
+        for ending in [PLAIN, COMPRESSED, UNFINISHED, IMPORTED] {
             let path = self.path(run, ending)?;
             let removed = match File::open(&path) {
                 Ok(file) => lock(file).and_then(|_held| std::fs::remove_file(&path)),
@@ -270,6 +297,25 @@ pub struct RunLog {
 }
 
 impl RunLog {
+    /// A log, if it is ours alone and still the one of its name.
+    fn of(file: File, path: PathBuf) -> Result<RunLog, StoreError> {
+        let mut file = lock(file).map_err(StoreError::file("write the log", &path))?;
+        let named = std::fs::metadata(&path).map_err(StoreError::file("open the log", &path))?;
+        let locked = file
+            .metadata()
+            .map_err(StoreError::file("open the log", &path))?;
+        if (named.dev(), named.ino()) != (locked.dev(), locked.ino()) {
+            let error = io::Error::other("another process has just ended it");
+            return Err(StoreError::file("write the log", &path)(error));
+        }
+        mend_end(&mut file).map_err(StoreError::file("continue the log", &path))?;
+        Ok(RunLog {
+            file,
+            path,
+            failure: None,
+        })
+    }
+
     /// Adds one record, a line without its line feed, as [`RunLog::append`] does.
     pub fn write(&mut self, line: &str) {
         self.append(format!("{line}\n").as_bytes());
@@ -307,7 +353,13 @@ impl RunLog {
 }
 
 fn lock(file: File) -> io::Result<Flock<File>> {
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno.into())
+    let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+    locked.map_err(|(_, errno)| match errno {
+        nix::errno::Errno::EWOULDBLOCK => {
+            io::Error::new(io::ErrorKind::WouldBlock, "another process is writing it")
+        }
+        errno => errno.into(),
+    })
 }
 
 /// Cuts off a line that was torn when its writer was killed, so that the next one begins a line.
@@ -335,7 +387,8 @@ fn mend_end(file: &mut Flock<File>) -> io::Result<()> {
 fn compress(plain: &Path, locked: &File) -> Result<String, StoreError> {
     let named = |ending: &str| {
         let text = plain.as_os_str().to_string_lossy();
-        let stem = text.strip_suffix(PLAIN).unwrap_or(&text);
+        let stem = text.strip_suffix(IMPORTED).or(text.strip_suffix(PLAIN));
+        let stem = stem.unwrap_or(&text);
         PathBuf::from(format!("{stem}{ending}"))
     };
     let (part, compressed) = (named(UNFINISHED), named(COMPRESSED));
@@ -385,6 +438,19 @@ fn unpack(compressed: &Path, part: &Path) -> io::Result<()> {
     target.sync_all()
 }
 
+/// Whether a file that begins so is compressed like a log.
+pub fn is_compressed(begin: &[u8]) -> bool {
+    begin.starts_with(&ZSTD_MAGIC)
+}
+
+/// What is in a file that is compressed like a log.
+///
+/// # Errors
+/// If it cannot be begun.
+pub fn decompressed<'a>(reader: impl BufRead + 'a) -> io::Result<impl Read + 'a> {
+    zstd::stream::read::Decoder::with_buffer(reader)
+}
+
 /// The lines of a file that a user names, compressed like a log or not.
 ///
 /// # Errors
@@ -395,7 +461,7 @@ pub fn read_lines(path: &Path) -> Result<Lines, StoreError> {
     let mut begin = [0; 4];
     let length = file.read(&mut begin).map_err(failed())?;
     std::io::Seek::rewind(&mut file).map_err(failed())?;
-    Lines::of(file, begin[..length] == ZSTD_MAGIC, path)
+    Lines::of(file, is_compressed(&begin[..length]), path)
 }
 
 /// The lines of a log, of those that are whole: an end that was torn is passed over.

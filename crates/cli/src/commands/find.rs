@@ -50,7 +50,7 @@ pub(crate) fn find(flags: &FindFlags) -> Result<Exit, Failure> {
         let counts = inventory.facets(&query, view, &facets).map_err(failure)?;
         return print_facets(flags, &counts, &options);
     }
-    let mut outputs = Outputs::of_the_past(&flags.output.output, &|format| {
+    let mut outputs = Outputs::of_the_past(&flags.output.output, None, &|format| {
         report::writer(format, &options)
     })?;
     outputs.make_room()?;

@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant, SystemTime};
 
 use engine::keep::Recording;
@@ -33,7 +34,7 @@ use crate::flags::{
     Engine, EnrichmentFlags, InventoryFlags, JudgingFlags, OutputFlags, PaceFlags,
     RATE_PPS_DEFAULT, RETRIES_DEFAULT, RETRIES_MAX, SeverityFlag,
 };
-use crate::inventory::{failure, location, open_at};
+use crate::inventory::{location, open_at};
 use crate::outputs::Outputs;
 use crate::progress::ProgressLine;
 use crate::terminal;
@@ -42,6 +43,10 @@ use crate::terminal;
 const INPUT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Seeds fit into the integers that every JSON reader keeps exactly.
 const SEED_BITS: u32 = 53;
+/// How long a database may take to be opened before a scan ends without it.
+const OPENING_MAX: Duration = Duration::from_secs(15);
+/// How often Ctrl-C is looked for while a run is taken in.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// Threads that send frames, if nothing else is said: more would only wait for each other.
 const THREADS_DEFAULT_MAX: u32 = 4;
 
@@ -157,7 +162,7 @@ impl Prepared {
         enrichment: &EnrichmentFlags,
         resumes: Option<String>,
     ) -> Result<(), Failure> {
-        self.keeping = location(inventory).map(|location| Keeping { location, resumes });
+        self.keeping = location(inventory)?.map(|location| Keeping { location, resumes });
         self.job.networks = read_networks(&enrichment.enrich)?.map(Arc::new);
         self.resolve = enrichment.resolve;
         Ok(())
@@ -243,13 +248,13 @@ fn threads_default() -> u32 {
         .min(THREADS_DEFAULT_MAX)
 }
 
-/// The loss is known from those who answer only when they are asked again.
 /// What was given, else what the run that is continued was given.
 fn engine_of(manner: &Manner, pace: &PaceFlags) -> Engine {
     let before = manner.resume.as_ref().and_then(|resume| resume.engine);
     pace.engine.or(before).unwrap_or(Engine::Auto)
 }
 
+/// The loss is known from those who answer only when they are asked again.
 fn check_adaptive(engine: Engine, pace: &PaceFlags) -> Result<(), Failure> {
     if pace.adaptive && engine == Engine::Socket {
         return Err(Failure::usage(
@@ -504,6 +509,13 @@ pub(crate) fn run_verifying(
             None => Recording::begin(&logs, &job.run.run),
         }
     });
+    if let (Some(keeping), Some(recording)) = (&prepared.keeping, &recording)
+        && keeping.resumes.is_some()
+        && let Some(failure) = recording.failure()
+    {
+        // Two who continue one run would ask everything twice.
+        return Err(Failure::usage(failure));
+    }
     let mut teller = Teller {
         recording,
         names: prepared.resolve.then(ReverseNames::new),
@@ -535,7 +547,7 @@ pub(crate) fn run_verifying(
         ..
     } = teller;
     if let (Some(keeping), Some(recording)) = (&prepared.keeping, recording) {
-        take_in(keeping, recording, output.verbose);
+        take_in(keeping, recording, &stopped, output.verbose);
     }
     let broken = error.is_some() || outputs.has_failed();
     outcome.complete &= !broken && gone.is_none();
@@ -549,29 +561,66 @@ pub(crate) fn run_verifying(
     })
 }
 
-/// Takes a run that has ended into the inventory. Whatever goes wrong is said, and changes nothing
-/// about the run.
-fn take_in(keeping: &Keeping, recording: Recording, verbose: bool) {
+/// Takes a run that has ended into the inventory, and what was left behind by others. Whatever goes
+/// wrong is said, and changes nothing about the run: its log is there. A database that does not
+/// answer is not waited for, and Ctrl-C ends the waiting for one that takes long.
+fn take_in(keeping: &Keeping, recording: Recording, stopped: &AtomicBool, verbose: bool) {
     let run = recording.run().to_owned();
     if let Some(failure) = recording.failure() {
         terminal::say(&format!(
             "memsweep: the run is not kept as a whole: {failure}"
         ));
     }
-    let taken = recording
-        .finish()
-        .map_err(Failure::usage)
-        .and_then(|is_there| match is_there {
-            true => open_at(&keeping.location)?.take_in(&run).map_err(failure),
-            false => Ok(false),
-        });
-    match taken {
-        Ok(true) if verbose => terminal::say(&format!("memsweep: kept as run {run}")),
-        Ok(_) => {}
-        Err(error) => terminal::say(&format!(
-            "memsweep: the run is not in the inventory yet: {}; `memsweep runs` tries again",
-            error.message()
-        )),
+    let later = |reason: &str| {
+        terminal::say(&format!(
+            "memsweep: the run is not in the inventory yet: {reason}; `memsweep runs` tries again"
+        ));
+    };
+    match recording.finish() {
+        Ok(true) => {}
+        Ok(false) => return,
+        Err(error) => return later(&error.to_string()),
+    }
+    let was_stopped = stopped.load(Ordering::Relaxed);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let location = keeping.location.clone();
+    let taking = std::thread::Builder::new().spawn(move || {
+        let opened = open_at(&location).map_err(|failure| failure.message());
+        let inventory = match opened {
+            Ok(inventory) => inventory,
+            Err(message) => return drop(sender.send(Err(message))),
+        };
+        // Whoever hears this may have gone on.
+        let _ = sender.send(Ok(None));
+        let mut inventory = inventory;
+        let caught = inventory.catch_up().map_err(|error| error.to_string());
+        let _ = sender.send(caught.map(Some));
+    });
+    if let Err(error) = taking {
+        return later(&error.to_string());
+    }
+    let begun = Instant::now();
+    let mut is_open = false;
+    loop {
+        match receiver.recv_timeout(LOOK_INTERVAL) {
+            Ok(Ok(None)) => is_open = true,
+            Ok(Ok(Some(caught))) => {
+                caught.failures.iter().for_each(|failure| later(failure));
+                if verbose {
+                    terminal::say(&format!("memsweep: kept as run {run}"));
+                }
+                return;
+            }
+            Ok(Err(message)) => return later(&message),
+            Err(RecvTimeoutError::Disconnected) => return later("it broke down"),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if !is_open && begun.elapsed() > OPENING_MAX {
+            return later("the database does not answer");
+        }
+        if !was_stopped && stopped.load(Ordering::Relaxed) {
+            return later("interrupted");
+        }
     }
 }
 

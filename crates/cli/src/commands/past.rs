@@ -77,8 +77,15 @@ fn kept_run(typed: &str, logs: &Logs) -> Result<String, Failure> {
 fn read_past_run(path: &Path) -> Result<PastRun, Failure> {
     let failed =
         |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
-    let file = File::open(path).map_err(|error| failed(&error))?;
-    let mut reader = BufReader::new(file);
+    let open = || -> std::io::Result<Box<dyn BufRead>> {
+        let mut file = BufReader::new(File::open(path)?);
+        let is_compressed = store::is_compressed(file.fill_buf()?);
+        Ok(match is_compressed {
+            true => Box::new(BufReader::new(store::decompressed(file)?)),
+            false => Box::new(file),
+        })
+    };
+    let mut reader = open().map_err(|error| failed(&error))?;
     let mut past = NdjsonReader::new();
     let mut line = Vec::new();
     loop {

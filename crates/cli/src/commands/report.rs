@@ -24,9 +24,13 @@ pub(crate) fn report(flags: &ReportFlags) -> Result<Exit, Failure> {
     if let Some(path) = flags.run.as_deref().and_then(is_file) {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let history = History::default();
-        return write(flags, &options, &history, &name, &mut |listener| {
-            replay_file(path, listener)
-        });
+        return write(
+            flags,
+            &options,
+            &history,
+            (&name, Some(path)),
+            &mut |listener| replay_file(path, listener),
+        );
     }
     let mut inventory = open_inventory(&flags.inventory)?;
     let run = match &flags.run {
@@ -35,9 +39,13 @@ pub(crate) fn report(flags: &ReportFlags) -> Result<Exit, Failure> {
     }
     .map_err(failure)?;
     let history = history(&mut inventory, &run)?;
-    write(flags, &options, &history, &run.run, &mut |listener| {
-        inventory.replay(&run.run, listener)
-    })
+    write(
+        flags,
+        &options,
+        &history,
+        (&run.run, None),
+        &mut |listener| inventory.replay(&run.run, listener),
+    )
 }
 
 /// Something that tells a run again.
@@ -47,7 +55,7 @@ fn write(
     flags: &ReportFlags,
     options: &TextOptions,
     history: &History,
-    name: &str,
+    (name, read): (&str, Option<&Path>),
     tell: Telling<'_>,
 ) -> Result<Exit, Failure> {
     let default = format!("html=memsweep-{name}.html");
@@ -55,11 +63,13 @@ fn write(
         true => std::slice::from_ref(&default),
         false => &flags.output.output[..],
     };
-    let mut outputs = Outputs::of_the_past(typed, &|format| match format {
+    let mut outputs = Outputs::of_the_past(typed, read, &|format| match format {
         Format::Html => report::html_writer(options, history),
         Format::Markdown => report::markdown_writer(options, history),
         other => report::writer(other, options),
     })?;
+    // All of it is read before anything is written, so that a mistake costs no old report.
+    tell(&mut |_| {}).map_err(failure)?;
     outputs.make_room()?;
     tell(&mut |event| {
         outputs.tell(&event);

@@ -162,7 +162,7 @@ fn resumed(
     named: &str,
     depth: Depth,
 ) -> Result<(Wanted, Manner, Option<String>), Failure> {
-    let Past { run: past, kept_as } = read_past(named, location(&flags.inventory).as_ref())?;
+    let Past { run: past, kept_as } = read_past(named, location(&flags.inventory)?.as_ref())?;
     if past.complete || (past.counter >= past.pairs && past.pending.is_empty()) {
         return Err(Failure::usage(format!(
             "{named}: run {} is complete; there is nothing to continue",

@@ -25,7 +25,7 @@ pub(crate) fn verify(flags: VerifyFlags) -> Result<Exit, Failure> {
     let mut names: HashMap<Address, Hostname> = HashMap::new();
     let mut questions: Vec<Question> = Vec::new();
     let mut files = 0;
-    let place = location(&flags.inventory);
+    let place = location(&flags.inventory)?;
     for subject in &flags.subjects {
         let path = Path::new(subject);
         if path.is_file() || looks_like_run(subject) {

@@ -46,7 +46,8 @@ Exit codes:
 
 pub(crate) const IMPORT: &str = "\
 Recognised by content, also compressed by gzip: nmap's XML, masscan -oJ, -oL and -oX, zmap's CSV and
-JSON, zgrab2, Shodan, Censys, BinaryEdge, Shadowserver's CSV, and memsweep's own NDJSON.
+JSON, zgrab2, Shodan, Censys, BinaryEdge, Shadowserver's CSV; and memsweep's own NDJSON, as it is or
+as a log of its inventory.
 
 What others saw is kept with its source and time, judged by the same rules, and compared with what
 was seen from here.

@@ -286,7 +286,7 @@ fn files_that_are_wrong() {
         fs::write(folder.path().join(name), content).unwrap();
     }
     let cases: &[(&[&str], &str)] = &[
-        (&["scan", "-i", "missing"], "missing: no such file"),
+        (&["scan", "-i", "missing"], "missing: No such file"),
         (
             &["scan", "SERVER", "-i", "targets"],
             "targets:4: \"10.0.0.300\"",
@@ -298,11 +298,11 @@ fn files_that_are_wrong() {
         ),
         (
             &["scan", "SERVER", "--exclude-file", "missing"],
-            "missing: no such file",
+            "missing: No such file",
         ),
         (
             &["scan", "SERVER", "--scope", "missing"],
-            "missing: no such file",
+            "missing: No such file",
         ),
         (
             &["scan", "SERVER", "--scope", "key"],
@@ -319,7 +319,7 @@ fn files_that_are_wrong() {
         ),
         (
             &["scan", "SERVER", "--accept", "missing"],
-            "missing: no such file",
+            "missing: No such file",
         ),
         (
             &["scan", "SERVER", "--accept", "reasonless"],

@@ -257,6 +257,63 @@ fn a_run_is_told_again_as_a_page_and_in_every_form() {
     assert_eq!(frames.code, Some(2), "{frames:?}");
 }
 
+/// Whatever order runs come in: what a later run found gone stays gone.
+#[test]
+fn a_run_that_was_killed_brings_nothing_back_that_is_gone() {
+    let ground = Ground::new();
+    let server = ground.server("127.0.0.2");
+    let slow = [
+        "scan",
+        "127.0.0.2",
+        "127.0.0.0/24",
+        "--rate",
+        "100",
+        "--engine",
+        "socket",
+        "-q",
+    ];
+    let mut running = Running::start(ground.at_home(program_in(&ground.network, &slow)));
+    let found = || {
+        let logs = ground.logs();
+        let log = logs
+            .first()
+            .map(|log| fs::read_to_string(log).unwrap_or_default());
+        log.is_some_and(|log| log.contains("\"verdict\":\"exposed\""))
+    };
+    running.wait_until(found);
+    running.signal(Signal::SIGKILL);
+    running.finish();
+    drop(server);
+    assert_eq!(scan(&ground).code, Some(0));
+    assert!(ground.found(&["verdict:exposed"]).is_empty());
+    let runs = ground.json(0, &["runs", "-o", "json"]);
+    assert_eq!(runs[1]["complete"], false, "{runs}");
+    assert!(runs[1]["verdicts"]["exposed"].as_u64() > Some(0), "{runs}");
+}
+
+#[test]
+fn no_file_is_written_over_that_is_being_read() {
+    let ground = Ground::new();
+    let _server = ground.server("127.0.0.2");
+    let output = [&SCAN[..], &["100ms", "-o", "ndjson=run.ndjson"]].concat();
+    assert_eq!(ground.run(&output).code, Some(0));
+    let before = fs::read(ground.path("run.ndjson")).unwrap();
+    let run = ground.run(&["report", "run.ndjson", "-o", "ndjson=run.ndjson"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert_eq!(fs::read(ground.path("run.ndjson")).unwrap(), before);
+    fs::write(ground.path("bad.ndjson"), "no run\n").unwrap();
+    fs::write(ground.path("memsweep-bad.html"), "of another day").unwrap();
+    let run = ground.run(&["report", "bad.ndjson"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    let kept = fs::read_to_string(ground.path("memsweep-bad.html")).unwrap();
+    assert_eq!(kept, "of another day");
+    // The answer to a search is no run.
+    let found = ground.run(&["find", "-o", "ndjson=found.ndjson"]);
+    assert_eq!(found.code, Some(0), "{found:?}");
+    let run = ground.run(&["import", "found.ndjson"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+}
+
 #[test]
 fn mistakes_in_questions_are_shown_where_they_are() {
     let ground = Ground::new();
@@ -286,6 +343,15 @@ fn mistakes_in_questions_are_shown_where_they_are() {
             "/proc/nowhere",
         ),
         (&["find", "--inventory", "none"], "--inventory PATH"),
+        (&["find", "--inventory", ""], "it is empty"),
+        (
+            &["find", "--inventory", "mysql://u:secret@db/x"],
+            "\"mysql\" begins no address",
+        ),
+        (
+            &["find", "--inventory", "postgres:/u:secret@db/x"],
+            "begins no address",
+        ),
     ] {
         let run = ground.run(arguments);
         assert_eq!(run.code, Some(2), "{arguments:?}: {run:?}");

@@ -17,7 +17,9 @@ pub(crate) struct Covered {
 impl Covered {
     /// What a run asked, if it came to its end.
     pub(crate) fn of(run: &RunRecord, complete: bool) -> Covered {
-        let knows = complete && run.shard == (1, 1);
+        // What a run skipped because another one had done it, as when it goes on with a file whose
+        // run is not kept here, it does not know either.
+        let knows = complete && run.shard == (1, 1) && run.counter == 0;
         let mut blocks = if knows {
             run.blocks.clone()
         } else {
@@ -92,6 +94,52 @@ mod tests {
             let address = Address::from_ip(address.parse().unwrap());
             let endpoint = Endpoint::new(address, port, transport);
             assert_eq!(covered.holds(&endpoint), expected, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn who_did_not_ask_everything_covers_nothing() {
+        let run = |shard, counter| RunRecord {
+            run: "a".into(),
+            command: "scan".to_owned(),
+            source: None,
+            timestamp: std::time::SystemTime::UNIX_EPOCH,
+            tool_version: String::new(),
+            targets: Vec::new(),
+            exclusions: Vec::new(),
+            ports: vec![11211],
+            tcp: true,
+            udp: true,
+            seed: 1,
+            shard,
+            rate_pps: 1,
+            retries: 0,
+            all: false,
+            engine_wished: "auto".to_owned(),
+            pairs: 1,
+            fingerprint: 1,
+            blocks: vec![PlanBlock {
+                first: "10.0.0.1".parse().unwrap(),
+                last: "10.0.0.1".parse().unwrap(),
+                ports: vec![11211],
+            }],
+            counter,
+            resumed_from: None,
+            vantage: model::Vantage::default(),
+        };
+        for (shard, counter, complete, expected) in [
+            ((1, 1), 0, true, true),
+            ((1, 1), 0, false, false),
+            ((1, 2), 0, true, false),
+            // What came before was asked by a run that may not be kept here.
+            ((1, 1), 1, true, false),
+        ] {
+            let covered = Covered::of(&run(shard, counter), complete);
+            assert_eq!(
+                covered.is_known(),
+                expected,
+                "{shard:?} {counter} {complete}"
+            );
         }
     }
 }

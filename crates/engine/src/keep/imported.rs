@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 use import::{Foreign, ImportError, Importer, Kind, Networks, RECOGNISE_BYTES, Tally, recognise};
 use inventory::{Imported, OWN_SOURCE, Query, Reconciled, STANDINGS_MAX, Standing, Term};
 use model::{
-    Endpoint, Evidence, Judgement, Record, RunRecord, Severity, Summary, Text, Transport, Vantage,
-    Verdict, VerdictCounts,
+    Contact, Endpoint, Evidence, Judgement, Record, RunRecord, Severity, Summary, Text, Transport,
+    Vantage, Verdict, VerdictCounts,
 };
 
 use super::{FileLines, Inventory, KeepError, Recording};
@@ -134,14 +134,21 @@ impl Inventory {
             was_known: true,
             reconciled: Reconciled::default(),
         };
-        if self.logs.entry(&run).is_ok() {
+        if told.first.command == "find" {
+            return Err(KeepError::NoRun(format!(
+                "{}: it is the answer to a search, and no run",
+                file.name
+            )));
+        }
+        // One that broke off here may have been finished elsewhere.
+        if self.logs.entry(&run).is_ok() && (!stored.complete || self.store.run(&run)?.complete) {
             return Ok(tally);
         }
         // Every record is read before anything is written.
         for record in told.records(&lines)? {
             record?;
         }
-        let mut log = self.logs.begin(&run)?;
+        let mut log = self.logs.begin_import(&run)?;
         let copied = super::told::Lines::lines(&lines).and_then(|lines| {
             for line in lines {
                 let mut line = line?;
@@ -164,7 +171,7 @@ impl Inventory {
                 return Err(error);
             }
         }
-        self.take_in(&run)?;
+        self.catch_up()?;
         tally.was_known = false;
         Ok(tally)
     }
@@ -280,8 +287,20 @@ pub(crate) fn judged(mut record: Record) -> Record {
     let endpoint = &record.endpoint;
     let host = host_of(endpoint, &record.evidence);
     let mut judgement = assess::judge_at(&host, endpoint.transport, record.timestamp);
-    if judgement.verdict == Verdict::Unfinished && record.evidence.dialogue.is_none() {
-        judgement.reason = only_open(source);
+    if record.evidence.dialogue.is_none() {
+        // Our own sentences tell of our own probes.
+        judgement.reason = match record.evidence.contact {
+            Contact::Answered => only_open(source),
+            _ => Text::new(
+                format!("{source} saw it {}", judgement.verdict),
+                format!("{source} では {} でした", judgement.verdict),
+            ),
+        };
+    } else if judgement.verdict == Verdict::Unfinished {
+        judgement.reason = Text::new(
+            format!("{source} saw it answer; what it said does not tell what it is"),
+            format!("{source} では応答がありましたが、その内容からは何か判別できません"),
+        );
     }
     let (acceptances, alarm) = weigh(&[], endpoint, &judgement, Severity::Low);
     record.judgement = judgement;

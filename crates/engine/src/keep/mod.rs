@@ -19,8 +19,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::SystemTime;
 
-use inventory::{Facet, FacetCounts, OWN_SOURCE, Observation, Query, StoredRun};
-use model::{Endpoint, Record};
+use inventory::{Facet, FacetCounts, OWN_SOURCE, Observation, Query, StoredRun, Term};
+use model::{Endpoint, Record, Verdict};
 use store::{Logs, Store, StoreError, View};
 
 pub use difference::{Compared, Side};
@@ -105,12 +105,21 @@ impl Inventory {
             .into_iter()
             .map(|run| (run.run, run.log))
             .collect();
+        let mut later_known: Vec<String> = Vec::new();
         for log in self.logs.entries()? {
             let is_known = known
                 .get(log.run.as_str())
                 .is_some_and(|mark| *mark == Some(log.mark()));
-            if !is_known && !log.is_alive {
+            if is_known && !caught.runs.is_empty() {
+                later_known.push(log.run);
+            } else if !is_known && !log.is_alive {
                 self.take_in_or_say(&log.run, &mut caught);
+            }
+        }
+        // What a run found gone depends on what was known before it, and now more is.
+        for run in later_known {
+            if let Err(error) = self.take_in(&run) {
+                caught.failures.push(format!("{run}: {error}"));
             }
         }
         Ok(caught)
@@ -191,7 +200,11 @@ impl Inventory {
             limit,
             &mut |found| match import::read_endpoint(&found.document, &rule_code) {
                 Ok(record) => each(Found {
-                    record: judged(record),
+                    record: Record {
+                        // A continuation wrote its own id.
+                        run: Arc::clone(&found.run),
+                        ..judged(record)
+                    },
                     first_seen: found.first_seen,
                 }),
                 Err(error) => {
@@ -239,9 +252,24 @@ impl Inventory {
         replay(&lines, run, listener)
     }
 
-    /// Endpoints that are there as a source saw it last.
+    /// Endpoints of which a source says that something answered there.
     pub fn endpoints_of_source(&mut self, source: &str) -> Result<Vec<Endpoint>, KeepError> {
-        Ok(self.store.endpoints_of_source(source)?)
+        let answering = Verdict::ALL.into_iter();
+        let answering = answering.filter(|verdict| verdict.is_recorded_by_default());
+        let query = Query::And(vec![
+            Query::Term(Term::Source(source.to_owned())),
+            Query::Or(
+                answering
+                    .map(|verdict| Query::Term(Term::Verdict(verdict)))
+                    .collect(),
+            ),
+        ]);
+        let mut endpoints = Vec::new();
+        self.store.find(&query, View::Current, None, &mut |found| {
+            endpoints.push(found.endpoint);
+            ControlFlow::Continue(())
+        })?;
+        Ok(endpoints)
     }
 
     /// Removes runs that began before a time, with their logs; what is known now stays.
@@ -287,7 +315,9 @@ fn replay(lines: &dyn Lines, name: &str, listener: &mut dyn FnMut(Event)) -> Res
     run.resumed_from = told.first.resumed_from.clone();
     listener(Event::Run(Box::new(run)));
     for record in told.records(lines)? {
-        listener(Event::Record(Box::new(record?.0)));
+        let mut record = record?.0;
+        record.run = Arc::clone(&told.first.run);
+        listener(Event::Record(Box::new(record)));
     }
     let mut summary = told.summary_or_what_is_known();
     summary.run = told.first.run.clone();

@@ -32,7 +32,7 @@ impl Recording {
 
     /// Begins the log of what others saw: facts, in no language.
     pub(crate) fn of_facts(logs: &Logs, run: &str) -> Recording {
-        Recording::of(run, logs.begin(run), report::facts_writer())
+        Recording::of(run, logs.begin_import(run), report::facts_writer())
     }
 
     fn of(run: &str, log: Result<RunLog, StoreError>, writer: Box<dyn Report>) -> Recording {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use import::{ImportError, Line, Progress, read_line};
 use inventory::{OWN_SOURCE, RunKind, StoredRun};
-use model::{Endpoint, Record, RunRecord, Summary, Text};
+use model::{Endpoint, Record, RunRecord, Summary, Text, VerdictCounts};
 
 use super::KeepError;
 use super::coverage::Covered;
@@ -43,6 +43,8 @@ pub(crate) struct Told {
     progress: Option<Progress>,
     grade: Option<String>,
     records: u64,
+    /// Of a run that ended without a word: verdicts and alarms of its records.
+    counted: Option<(VerdictCounts, u64)>,
     /// Of a run with continuations: the line on which each endpoint is told of last.
     places: Option<HashMap<Endpoint, u64>>,
 }
@@ -87,6 +89,17 @@ impl Told {
         {
             told.places = Some(last_places(lines)?);
         }
+        if let Some(told) = &mut told
+            && told.summary.is_none()
+        {
+            let mut counted = (VerdictCounts::default(), 0);
+            for record in told.records(lines)? {
+                let (record, _) = record?;
+                counted.0.add(record.judgement.verdict);
+                counted.1 += u64::from(record.alarm);
+            }
+            told.counted = Some(counted);
+        }
         Ok(told)
     }
 
@@ -109,6 +122,7 @@ impl Told {
             progress: None,
             grade: None,
             records: 0,
+            counted: None,
             places: None,
         }
     }
@@ -162,11 +176,7 @@ impl Told {
 
     /// The run as it is kept.
     pub(crate) fn stored(&self, log: Option<String>) -> StoredRun {
-        let counts = match (&self.summary, &self.progress) {
-            (Some(summary), _) => (summary.verdicts, summary.alarms),
-            (None, Some(progress)) => (progress.verdicts, progress.alarms),
-            (None, None) => Default::default(),
-        };
+        let (verdicts, alarms) = self.counts();
         StoredRun {
             run: Arc::clone(&self.first.run),
             kind: kind(&self.first.command),
@@ -181,8 +191,8 @@ impl Told {
             fingerprint: fingerprint(&self.first),
             resumed_from: self.first.resumed_from.as_deref().map(Into::into),
             complete: self.is_complete(),
-            verdicts: counts.0,
-            alarms: counts.1,
+            verdicts,
+            alarms,
             observations: match &self.places {
                 Some(places) => places.len() as u64,
                 None => self.records,
@@ -193,25 +203,34 @@ impl Told {
         }
     }
 
+    /// How many endpoints got each verdict, and how many are alarms: by the last word; without it by
+    /// the last checkpoint, or by what was recorded, whichever is more.
+    fn counts(&self) -> (VerdictCounts, u64) {
+        if let Some(summary) = &self.summary {
+            return (summary.verdicts, summary.alarms);
+        }
+        let checked = self.progress.as_ref();
+        let (mut verdicts, mut alarms) =
+            checked.map_or_else(Default::default, |at| (at.verdicts, at.alarms));
+        if let Some((recorded, recorded_alarms)) = &self.counted {
+            for (verdict, count) in recorded.iter() {
+                verdicts.add_many(verdict, count.saturating_sub(verdicts.of(verdict)));
+            }
+            alarms = alarms.max(*recorded_alarms);
+        }
+        (verdicts, alarms)
+    }
+
     /// The last word of a run that never came to it, for reports: what is known, and that it is not
     /// all.
     pub(crate) fn summary_or_what_is_known(&self) -> Summary {
         if let Some(summary) = &self.summary {
             return summary.clone();
         }
-        let (verdicts, alarms, timestamp, counter) = match &self.progress {
-            Some(progress) => (
-                progress.verdicts,
-                progress.alarms,
-                progress.timestamp,
-                progress.counter,
-            ),
-            None => (
-                Default::default(),
-                0,
-                self.last.timestamp,
-                self.last.counter,
-            ),
+        let (verdicts, alarms) = self.counts();
+        let (timestamp, counter) = match &self.progress {
+            Some(progress) => (progress.timestamp, progress.counter),
+            None => (self.last.timestamp, self.last.counter),
         };
         let duration = timestamp.duration_since(self.first.timestamp);
         Summary {

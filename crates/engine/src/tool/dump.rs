@@ -30,6 +30,8 @@ use crate::tool::{KeyTally, Server, Session, ToolError};
 /// Requests under way at once. Their replies may be large, but requests are small: the server's
 /// receive buffer holds all of them, so neither side can block the other.
 const REQUESTS_UNDER_WAY: usize = 4;
+/// A larger value is written as it comes, so that memory does not depend on values.
+const HELD_BYTES_MAX: u64 = 64 << 10;
 /// The binary connection is opened anew after so much rest: servers may hang up on the idle.
 const BINARY_REST_MAX: Duration = Duration::from_secs(1);
 
@@ -93,6 +95,9 @@ struct Pump<'a, 'b> {
     left_out: BTreeMap<String, u64>,
     /// Bytes of the value under way.
     current_bytes: u64,
+    /// A value that is not whole yet, with its line, unless it is too large to be held back: torn it
+    /// would swallow what a replay sends after it.
+    held: Vec<u8>,
     out: &'b mut dyn Write,
     tally: DumpTally,
     progress: &'b mut dyn FnMut(&DumpTally) -> bool,
@@ -206,6 +211,7 @@ impl<'a, 'b> Pump<'a, 'b> {
             takes_meta_set,
             left_out: BTreeMap::new(),
             current_bytes: 0,
+            held: Vec::new(),
             out,
             tally: DumpTally::default(),
             progress,
@@ -350,12 +356,15 @@ impl<'a, 'b> Pump<'a, 'b> {
                     let said = String::from_utf8_lossy(&key).into_owned();
                     return Err(ToolError::NotAsked(said));
                 };
-                self.out.write_all(&line)?;
                 self.current_bytes = bytes;
+                self.held.clear();
+                self.put(&line)?;
             }
-            ValueEvent::ValueData(data) => self.out.write_all(&data)?,
+            ValueEvent::ValueData(data) => self.put(&data)?,
             ValueEvent::ValueEnd => {
-                self.out.write_all(b"\r\n")?;
+                self.put(b"\r\n")?;
+                self.out.write_all(&self.held)?;
+                self.held.clear();
                 self.tally.written += 1;
                 self.tally.value_bytes += self.current_bytes;
             }
@@ -371,6 +380,15 @@ impl<'a, 'b> Pump<'a, 'b> {
             }
         }
         Ok(false)
+    }
+
+    /// Writes a part of a value, or holds it until the value is whole.
+    fn put(&mut self, part: &[u8]) -> std::io::Result<()> {
+        if self.current_bytes > HELD_BYTES_MAX {
+            return self.out.write_all(part);
+        }
+        self.held.extend_from_slice(part);
+        Ok(())
     }
 
     fn receive(&mut self) -> Result<(), ToolError> {

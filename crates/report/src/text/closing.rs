@@ -444,16 +444,16 @@ fn counts(summary: &Summary, language: Language) -> String {
 
 fn incomplete(summary: &Summary, run: Option<&RunRecord>, language: Language) -> String {
     let done = grouped(summary.counter);
-    let pairs = run.map(|run| grouped(run.pairs));
-    match (language, pairs) {
-        (Language::English, Some(pairs)) => format!(
+    let plan = run.map(|run| (grouped(run.pairs), escape_for_terminal(&run.run)));
+    match (language, plan) {
+        (Language::English, Some((pairs, id))) => format!(
             "Not complete: {done} of {pairs} address-and-port pairs are done. \
-             `--resume FILE` with this run's NDJSON goes on from there."
+             `memsweep scan --resume {id}` (or this run's NDJSON file) goes on from there."
         ),
         (Language::English, None) => "Not complete: the run broke off.".to_owned(),
-        (Language::Japanese, Some(pairs)) => format!(
+        (Language::Japanese, Some((pairs, id))) => format!(
             "未完了：アドレスとポートの組 {pairs} 組のうち {done} 組まで終了。\
-             この実行の NDJSON を `--resume FILE` に渡すと続きから再開します。"
+             `memsweep scan --resume {id}`（またはこの実行の NDJSON ファイル）で続きから再開します。"
         ),
         (Language::Japanese, None) => "未完了：途中で中断しました。".to_owned(),
     }

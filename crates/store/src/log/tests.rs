@@ -127,3 +127,37 @@ fn an_id_names_no_file_elsewhere() {
         assert!(logs.remove(run).is_err(), "{run}");
     }
 }
+
+#[test]
+fn one_process_at_a_time_goes_on_with_a_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = Logs::new(folder.path());
+    let mut log = logs.begin("a").unwrap();
+    log.append(b"{\"one\":1}\n");
+    log.finish().unwrap();
+    let mut first = logs.resume("a").unwrap();
+    let second = logs.resume("a").unwrap_err().to_string();
+    assert!(second.contains("another process is writing it"), "{second}");
+    first.append(b"{\"two\":2}\n");
+    first.finish().unwrap();
+    let lines: Vec<String> = logs.read("a").unwrap().map(Result::unwrap).collect();
+    assert_eq!(lines, ["{\"one\":1}", "{\"two\":2}"]);
+    let files = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(files, 1, "nothing but the log is left");
+}
+
+#[test]
+fn an_import_is_no_run_before_it_is_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = Logs::new(folder.path());
+    let mut killed = logs.begin_import("a").unwrap();
+    killed.append(b"{\"half\":1}\n");
+    drop(killed);
+    assert!(logs.runs().unwrap().is_empty());
+    let mut whole = logs.begin_import("a").unwrap();
+    whole.append(b"{\"whole\":1}\n");
+    whole.finish().unwrap();
+    assert_eq!(logs.runs().unwrap(), ["a"]);
+    let lines: Vec<String> = logs.read("a").unwrap().map(Result::unwrap).collect();
+    assert_eq!(lines, ["{\"whole\":1}"]);
+}
