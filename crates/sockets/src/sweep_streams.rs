@@ -259,7 +259,10 @@ impl Reactor<'_> {
         };
         let probe_key = attempt.probe;
         let rtt = self.now.saturating_sub(attempt.sent_at);
-        match pending_error(&attempt.fd).filter(|errno| !was_accepted(*errno)) {
+        let error = pending_error(&attempt.fd);
+        // Asking for the error takes it away: whoever reads now sees only that nothing more comes.
+        let was_reset = error.is_some_and(was_accepted);
+        match error.filter(|errno| !was_accepted(*errno)) {
             None => {
                 let Some(attempt) = self.attempts.remove(key) else {
                     return;
@@ -274,7 +277,7 @@ impl Reactor<'_> {
                     return;
                 };
                 self.measured(&probe, rtt);
-                self.accepted(probe, attempt.fd, rtt);
+                self.accepted(probe, attempt.fd, rtt, was_reset);
             }
             Some(errno) => {
                 let Some(attempt) = self.attempts.remove(key) else {
@@ -354,7 +357,13 @@ impl Reactor<'_> {
     }
 
     /// A connection is open: it waits for its interview, which may begin at once.
-    fn accepted(&mut self, probe: StreamProbe, fd: OwnedFd, rtt: std::time::Duration) {
+    fn accepted(
+        &mut self,
+        probe: StreamProbe,
+        fd: OwnedFd,
+        rtt: std::time::Duration,
+        was_reset: bool,
+    ) {
         if transport_of(&probe.target) == Transport::Tcp {
             // The kernel has acknowledged the SYN-ACK.
             self.charge();
@@ -367,6 +376,7 @@ impl Reactor<'_> {
             target: probe.target,
             fd,
             rtt,
+            was_reset,
         };
         let Some(place) = place else {
             self.begin_stream_talk(waiting, None, self.depth());

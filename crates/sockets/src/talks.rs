@@ -46,6 +46,8 @@ pub(crate) struct WaitingStream {
     pub(crate) counter: Option<u64>,
     pub(crate) attempts: u32,
     pub(crate) rtt: Duration,
+    /// Whether the peer has reset the connection already.
+    pub(crate) was_reset: bool,
 }
 
 /// An answer to a `version` datagram that waits for its interview.
@@ -180,6 +182,7 @@ impl Reactor<'_> {
             counter,
             attempts,
             rtt,
+            was_reset,
         } = waiting;
         let mut options = Options::new(depth, Some(rtt), self.next_seed());
         options.key_names_max = self.key_names_max();
@@ -190,7 +193,7 @@ impl Reactor<'_> {
             fd,
             open: true,
             acknowledgements: Acknowledgements::default(),
-            reset: false,
+            reset: was_reset,
             session: None,
             outgoing: Vec::new(),
         };

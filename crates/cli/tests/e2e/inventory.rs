@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use testkit::{MemcachedServer, Namespace};
+use testkit::{MemcachedServer, Namespace, PostgresServer};
 
 use crate::program::{Run, Running, program, program_in};
 use crate::records::Records;
@@ -597,6 +597,34 @@ fn files_of_ones_own_say_whose_an_address_is() {
     assert!(table.stdout.contains("\"NOC, Tokyo\""), "{}", table.stdout);
     let wrong = ground.run(&["scan", "127.0.0.2", "--enrich", "/etc/hostname"]);
     assert_eq!(wrong.code, Some(2), "{wrong:?}");
+}
+
+/// A team shares an inventory on a server; the logs stay on the machine that made them.
+#[test]
+fn an_inventory_on_postgresql_answers_alike() {
+    let ground = Ground::new();
+    let _server = ground.server("127.0.0.2");
+    let postgres = PostgresServer::start();
+    let place = postgres.fresh_database();
+    let run = |arguments: &[&str]| {
+        let mut command = program_in(&ground.network, arguments);
+        command
+            .env("MEMSWEEP_INVENTORY", &place)
+            .env("XDG_DATA_HOME", ground.folder.path());
+        Running::start(command).finish()
+    };
+    for _ in 0..2 {
+        let scanned = run(&[&SCAN[..], &["100ms"]].concat());
+        assert_eq!(scanned.code, Some(0), "{scanned:?}");
+        assert_eq!(scanned.stderr, "", "nothing went wrong");
+    }
+    let found = run(&["find", "transport:udp", "amplification:>50", "-o", "ndjson"]);
+    let verdicts = Records::parse(&found.stdout).verdicts();
+    assert_eq!(verdicts.len(), 1, "{found:?}");
+    let changes = run(&["diff"]);
+    assert_eq!(changes.code, Some(0), "{changes:?}");
+    let logs = files(&ground.path("memsweep/postgres.runs"));
+    assert_eq!(logs.len(), 2, "{logs:?}");
 }
 
 /// As a monitoring plugin it has the codes of a plugin.
