@@ -153,7 +153,7 @@ impl Link {
     ) -> Result<Link, LinkError> {
         let until = Instant::now() + timeout;
         let fd = match begin_connect(target) {
-            Begun::Pending(fd) => fd,
+            Begun::Pending(fd, _) => fd,
             Begun::Ended(contact) => return Err(error_of_contact(contact)),
             Begun::NoDescriptor => {
                 return Err(LinkError::System("no file descriptor left".to_owned()));

@@ -168,6 +168,8 @@ pub(crate) struct Attempt {
     pub(crate) fd: OwnedFd,
     pub(crate) probe: Key,
     pub(crate) sent_at: Duration,
+    /// Whether the peer has accepted and reset it already.
+    pub(crate) was_reset: bool,
 }
 
 /// A (address, port) being asked over UDP.

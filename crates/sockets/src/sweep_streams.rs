@@ -33,7 +33,8 @@ const SYN_REPEATED_AFTER: Duration = Duration::from_secs(1);
 /// How a non-blocking connect began.
 pub(crate) enum Begun {
     /// Under way (or already open: the first event tells).
-    Pending(OwnedFd),
+    /// And whether the peer has accepted and reset it already: that is told only once.
+    Pending(OwnedFd, bool),
     /// Over before it began.
     Ended(Contact),
     /// No descriptor was left.
@@ -77,8 +78,8 @@ pub(crate) fn begin_connect(target: &Permitted) -> Begun {
     };
     match result {
         Ok(()) | Err(Errno::EINPROGRESS) => match pending_error(&fd) {
-            None => Begun::Pending(fd),
-            Some(errno) if was_accepted(errno) => Begun::Pending(fd),
+            None => Begun::Pending(fd, false),
+            Some(errno) if was_accepted(errno) => Begun::Pending(fd, true),
             Some(errno) => Begun::Ended(contact_of_failure(&fd, errno, peer.as_ref())),
         },
         Err(errno) if peer.is_none() => Begun::Ended(contact_of_unix_errno(errno)),
@@ -168,12 +169,13 @@ impl Reactor<'_> {
         }
         let target = probe.target.clone();
         match begin_connect(&target) {
-            Begun::Pending(fd) => {
+            Begun::Pending(fd, was_reset) => {
                 self.expect_opening();
                 let attempt = Attempt {
                     fd,
                     probe: key,
                     sent_at: self.now,
+                    was_reset,
                 };
                 let attempt_key = self.attempts.insert(attempt);
                 if let Some(probe) = self.stream_probes.find(key) {
@@ -261,7 +263,7 @@ impl Reactor<'_> {
         let rtt = self.now.saturating_sub(attempt.sent_at);
         let error = pending_error(&attempt.fd);
         // Asking for the error takes it away: whoever reads now sees only that nothing more comes.
-        let was_reset = error.is_some_and(was_accepted);
+        let was_reset = attempt.was_reset || error.is_some_and(was_accepted);
         match error.filter(|errno| !was_accepted(*errno)) {
             None => {
                 let Some(attempt) = self.attempts.remove(key) else {

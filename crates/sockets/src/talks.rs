@@ -469,7 +469,7 @@ impl Reactor<'_> {
         self.charge();
         self.expect(OPENED_PACKETS);
         match begin_connect(&target) {
-            Begun::Pending(fd) => {
+            Begun::Pending(fd, was_reset) => {
                 let flags = EpollFlags::EPOLLOUT;
                 let token = Token::Stream(key, id.0).pack();
                 let _ = self.epoll.add(&fd, EpollEvent::new(flags, token));
@@ -478,7 +478,7 @@ impl Reactor<'_> {
                     fd,
                     open: false,
                     acknowledgements: Acknowledgements::default(),
-                    reset: false,
+                    reset: was_reset,
                     session,
                     outgoing: Vec::new(),
                 };
