@@ -182,12 +182,6 @@ struct Looked {
 }
 
 fn read_file(lines: &dyn Lines, path: &std::path::Path) -> Result<Told, KeepError> {
-    let told = Told::read(lines).map_err(|error| match error {
-        KeepError::Read(source) => KeepError::Content {
-            path: path.to_owned(),
-            source,
-        },
-        other => other,
-    })?;
+    let told = Told::read(lines).map_err(|error| error.about(path))?;
     told.ok_or_else(|| KeepError::NoRun(format!("{}: it holds no run of memsweep", path.display())))
 }

@@ -66,6 +66,19 @@ pub enum KeepError {
     NoRun(String),
 }
 
+impl KeepError {
+    /// The same, with the file in which something is wrong.
+    fn about(self, path: &Path) -> KeepError {
+        match self {
+            KeepError::Read(source) => KeepError::Content {
+                path: path.to_owned(),
+                source,
+            },
+            other => other,
+        }
+    }
+}
+
 /// An observation that a search found, with its record.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -296,13 +309,7 @@ pub fn first_run_of(path: &Path) -> Result<Option<String>, KeepError> {
 /// Tells the run of a file again, as one of the inventory's.
 pub fn replay_file(path: &Path, listener: &mut dyn FnMut(Event)) -> Result<(), KeepError> {
     let file = FileLines(path);
-    replay(&file, &path.display().to_string(), listener).map_err(|error| match error {
-        KeepError::Read(source) => KeepError::Content {
-            path: path.to_owned(),
-            source,
-        },
-        other => other,
-    })
+    replay(&file, &path.display().to_string(), listener).map_err(|error| error.about(path))
 }
 
 fn replay(lines: &dyn Lines, name: &str, listener: &mut dyn FnMut(Event)) -> Result<(), KeepError> {
