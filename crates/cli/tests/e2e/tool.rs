@@ -86,7 +86,7 @@ fn ways(folder: &Folder, sasl: &SaslServer) -> Ways {
     ways.add_open("-X", &["-X"]);
     ways.add_open("-B ascii", &["-B", "ascii"]);
     ways.add_open("-o track_sizes", &["-o", "track_sizes"]);
-    let (address, server) = start(&["-o", "no_lru_crawler"]);
+    let (address, server) = start(&["-o", "no_lru_crawler,no_lru_maintainer"]);
     Client::connect(address).set("user:1", 5, 0, b"hello");
     ways.servers.push(server);
     ways.add("-o no_lru_crawler", address.to_string(), &[], true);
