@@ -443,7 +443,7 @@ mod tests {
         let began = Instant::now();
         drop(network);
         assert!(
-            began.elapsed() < Duration::from_millis(300),
+            began.elapsed() < Duration::from_secs(3),
             "{:?}",
             began.elapsed()
         );

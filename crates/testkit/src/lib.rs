@@ -6,6 +6,7 @@
 //! killed: every helper process holds one end of a pipe whose other end is ours.
 
 pub mod consumers;
+pub mod counter;
 pub mod lab;
 pub mod namespace;
 pub mod postgres;
@@ -13,6 +14,7 @@ pub mod program;
 pub mod server;
 pub mod transcripts;
 
+pub use counter::Counter;
 pub use lab::Lab;
 pub use model::Transport;
 pub use namespace::Namespace;

@@ -91,17 +91,6 @@ impl Readings {
         self.readings.push((at, count));
     }
 
-    /// Counts a second from the first movement to the last. `None` if it never moved, or only once.
-    pub(super) fn per_second(&self) -> Option<f64> {
-        let moved = self
-            .readings
-            .windows(2)
-            .filter(|pair| pair[0].1 < pair[1].1);
-        let ends: Vec<(Duration, u64)> = moved.map(|pair| pair[1]).collect();
-        let ((begin, first), (end, last)) = (*ends.first()?, *ends.last()?);
-        (end > begin).then(|| (last - first) as f64 / (end - begin).as_secs_f64())
-    }
-
     /// Counts a second between two shares of everything that was counted, each 0 to 1. `None` if it
     /// was counted in one piece.
     pub(super) fn slope(&self, from_share: f64, to_share: f64) -> Option<f64> {
@@ -115,19 +104,6 @@ impl Readings {
         };
         let ((begin, low), (end, high)) = (at_share(from_share)?, at_share(to_share)?);
         (end > begin).then(|| (high - low) as f64 / (*end - *begin).as_secs_f64())
-    }
-
-    /// The most that was counted in any stretch of this length, scaled to a second. A stretch lasts
-    /// from reading to reading and so at least `length`; what is divided by is its true length.
-    pub(super) fn peak_per_second(&self, length: Duration) -> Option<f64> {
-        let rates = self.readings.iter().filter_map(|(begin, first)| {
-            let (end, last) = self
-                .readings
-                .iter()
-                .find(|(at, _)| *at >= *begin + length)?;
-            Some((last - first) as f64 / (*end - *begin).as_secs_f64())
-        });
-        rates.max_by(f64::total_cmp)
     }
 }
 
@@ -182,18 +158,6 @@ Inter-|   Receive                                                |  Transmit
     }
 
     #[test]
-    fn idle_time_before_and_after_does_not_count() {
-        let check = |counts: &[(u64, u64)], expect: Option<f64>| {
-            assert_eq!(readings(counts).per_second(), expect, "{counts:?}");
-        };
-        let moving = [(0, 5), (10, 5), (20, 15), (30, 25), (40, 35), (900, 35)];
-        check(&moving, Some(1_000.0));
-        check(&[(0, 5), (10, 15)], None);
-        check(&[(0, 5), (10, 5)], None);
-        check(&[], None);
-    }
-
-    #[test]
     fn slopes_leave_out_both_ends() {
         let slope = |counts: &[(u64, u64)]| readings(counts).slope(0.1, 0.9);
         let slow_ends = [(0, 0), (500, 10), (600, 60), (650, 90), (2_000, 100)];
@@ -201,18 +165,5 @@ Inter-|   Receive                                                |  Transmit
         assert_eq!(slope(&[(0, 0), (500, 10)]), None);
         assert_eq!(slope(&[(0, 7), (500, 7)]), None);
         assert_eq!(slope(&[]), None);
-    }
-
-    #[test]
-    fn the_busiest_stretch_is_found() {
-        let steady: Vec<(u64, u64)> = (0..=50).map(|step| (step * 10, step * 10)).collect();
-        let length = Duration::from_millis(100);
-        assert_eq!(readings(&steady).peak_per_second(length), Some(1_000.0));
-        let mut burst = steady.clone();
-        for (_, count) in &mut burst[30..] {
-            *count += 50;
-        }
-        assert_eq!(readings(&burst).peak_per_second(length), Some(1_500.0));
-        assert_eq!(readings(&steady[..5]).peak_per_second(length), None);
     }
 }

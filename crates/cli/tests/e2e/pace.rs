@@ -1,11 +1,9 @@
 //! The rate, held in any 100 ms for probes and interviews together: a network on which everybody
 //! answers takes ten packets of conversation for each probe.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use testkit::{Lab, MemcachedServer};
+use testkit::{Counter, Lab, MemcachedServer};
 
 use crate::program::memsweep_in;
 
@@ -15,45 +13,6 @@ const HOSTS: u64 = 256;
 const WINDOW: Duration = Duration::from_millis(100);
 /// What the kernel sends by itself is known afterwards; room is kept for what can be expected.
 const UNASKED_PERCENT: u64 = 10;
-/// Between two looks at the counter.
-const LOOK: Duration = Duration::from_micros(500);
-
-/// A look at a counter, which was read between the two times.
-struct Reading {
-    from: Instant,
-    until: Instant,
-    packets: u64,
-}
-
-fn watch(lab: &Lab, is_over: &AtomicBool) -> Vec<Reading> {
-    let mut readings = Vec::new();
-    while !is_over.load(Ordering::Relaxed) {
-        let from = Instant::now();
-        let packets = lab.received_frames();
-        let until = Instant::now();
-        readings.push(Reading {
-            from,
-            until,
-            packets,
-        });
-        thread::sleep(LOOK);
-    }
-    readings
-}
-
-/// The most packets that came in a window, as far as is sure: between two looks of which the second
-/// was over before 100 ms had passed since the first began.
-fn busiest(readings: &[Reading]) -> u64 {
-    let mut busiest = 0;
-    let mut last = 0;
-    for first in readings {
-        while last + 1 < readings.len() && readings[last + 1].until <= first.from + WINDOW {
-            last += 1;
-        }
-        busiest = busiest.max(readings[last].packets.saturating_sub(first.packets));
-    }
-    busiest
-}
 
 #[track_caller]
 fn check(engine: &str, rate_pps: u64) {
@@ -80,24 +39,21 @@ fn check(engine: &str, rate_pps: u64) {
     }
     let _server =
         MemcachedServer::start_in(&lab.target, &["-l", "0.0.0.0", "-U", "11211", "-c", "2000"]);
-    let is_over = AtomicBool::new(false);
-    let before = lab.received_frames();
-    let (run, readings) = thread::scope(|scope| {
-        let watching = scope.spawn(|| watch(&lab, &is_over));
-        let rate = rate_pps.to_string();
-        let arguments = ["--engine", engine, "--rate", &rate, "-o", "ndjson", NETWORK];
-        let run = memsweep_in(&lab.scanner, &[&["scan"], &arguments[..]].concat());
-        is_over.store(true, Ordering::Relaxed);
-        (run, watching.join().unwrap())
-    });
-    let sent = lab.received_frames() - before;
+    let rate = rate_pps.to_string();
+    let arguments = ["scan", "--engine", engine, "--rate", &rate];
+    let arguments = [&arguments[..], &["-o", "ndjson", NETWORK]].concat();
+    let (run, counter) = Counter::watch(
+        || lab.received_frames(),
+        || memsweep_in(&lab.scanner, &arguments),
+    );
+    let sent = counter.total();
     let records = run.records_with_code(1);
     assert_eq!(
         records.summary()["verdicts"]["exposed"],
         2 * HOSTS,
         "{engine}"
     );
-    let busiest = busiest(&readings);
+    let busiest = counter.busiest(WINDOW);
     let told = records.summary()["packets_sent"].as_u64().unwrap();
     let most = rate_pps / 10 * (100 + UNASKED_PERCENT) / 100;
     assert!(

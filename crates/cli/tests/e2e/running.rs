@@ -139,7 +139,7 @@ fn an_interruption_while_everything_is_silent_loses_nothing() {
     running.signal(Signal::SIGINT);
     let run = running.finish();
     assert_eq!(run.code, Some(130), "{run:?}");
-    assert!(run.elapsed < Duration::from_secs(5), "{:?}", run.elapsed);
+    assert!(run.elapsed < Duration::from_secs(15), "{:?}", run.elapsed);
     let records = files.records("run");
     let verdicts = records.verdicts();
     let expected = [
@@ -273,8 +273,8 @@ fn a_deadline_ends_the_run() {
     assert_eq!(summary["complete"], false);
     assert!(records.names().len() < 200, "{summary}");
     let duration_s = summary["duration_s"].as_f64().unwrap();
-    assert!((1.0..2.0).contains(&duration_s), "{summary}");
-    assert!(run.elapsed < Duration::from_secs(3), "{:?}", run.elapsed);
+    assert!((1.0..6.0).contains(&duration_s), "{summary}");
+    assert!(run.elapsed < Duration::from_secs(8), "{:?}", run.elapsed);
 }
 
 #[test]
@@ -586,7 +586,7 @@ fn the_demonstration_tells_the_truth() {
         .map(|record| text(record, "hostname").to_owned())
         .collect();
     assert_eq!(hostnames, names);
-    assert!(run.elapsed < Duration::from_secs(12), "{:?}", run.elapsed);
+    assert!(run.elapsed < Duration::from_secs(20), "{:?}", run.elapsed);
 }
 
 #[test]

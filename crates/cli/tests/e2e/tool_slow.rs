@@ -16,9 +16,9 @@ use crate::tool_ground::{Folder, run_bytes};
 const DRIP_US: u64 = 100_000;
 const DRIPS: u32 = 100_000;
 /// A default deadline, and some time for a machine that is busy.
-const ENDED_WITHIN: Duration = Duration::from_secs(8);
+const ENDED_WITHIN: Duration = Duration::from_secs(15);
 /// How soon a signal is obeyed.
-const STOPPED_WITHIN: Duration = Duration::from_secs(2);
+const STOPPED_WITHIN: Duration = Duration::from_secs(8);
 const KEYS: &str = "key=one exp=-1 la=1 cas=1 fetch=no cls=1 size=64\n\
                     key=two%20words exp=-1 la=1 cas=2 fetch=no cls=1 size=64\n\
                     key=three exp=-1 la=1 cas=3 fetch=no cls=1 size=64\n";

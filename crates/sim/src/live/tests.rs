@@ -193,7 +193,7 @@ fn stopping_is_quick_whatever_goes_on() {
         let began = Instant::now();
         drop(server);
         assert!(
-            began.elapsed() < Duration::from_millis(300),
+            began.elapsed() < Duration::from_secs(3),
             "{:?}",
             began.elapsed()
         );
@@ -213,7 +213,7 @@ fn a_taken_address_is_an_error() {
 fn a_full_backlog_makes_connections_time_out() {
     let full = FullBacklog::start((fresh_loopback(), 11211).into()).unwrap();
     for _ in 0..3 {
-        let error = TcpStream::connect_timeout(&full.address(), Duration::from_millis(300));
+        let error = TcpStream::connect_timeout(&full.address(), Duration::from_secs(3));
         assert_eq!(error.unwrap_err().kind(), ErrorKind::TimedOut);
     }
     let address = full.address();

@@ -54,6 +54,7 @@ impl Arena<'_> {
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", "/nonexistent")
+            .env("MEMSWEEP_INVENTORY", "none")
             .env("LC_ALL", "C")
             .args(["scan", "--quiet", "-o", "ndjson"])
             .args(arguments.split_whitespace());
