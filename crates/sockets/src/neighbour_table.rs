@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use model::MacAddress;
 use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
 
 /// How long the kernel asks for a neighbour (mcast_solicit times retrans_time, arp(7)), and a
 /// little more.
@@ -118,12 +119,14 @@ fn card(text: &str) -> Option<MacAddress> {
     (parts.next().is_none() && bytes != [0; 6]).then_some(MacAddress(bytes))
 }
 
-/// The IPv4 networks of this machine's interfaces.
+/// The IPv4 networks of this machine's interfaces, but for those on which nobody asks by ARP.
 fn own_links() -> Vec<(u32, u32)> {
     let Ok(interfaces) = getifaddrs() else {
         return Vec::new();
     };
+    let silent = InterfaceFlags::IFF_LOOPBACK | InterfaceFlags::IFF_NOARP;
     interfaces
+        .filter(|interface| !interface.flags.intersects(silent))
         .filter_map(|interface| {
             let address = u32::from(interface.address?.as_sockaddr_in()?.ip());
             let mask = u32::from(interface.netmask?.as_sockaddr_in()?.ip());
@@ -135,6 +138,14 @@ fn own_links() -> Vec<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn loopback_is_no_link_with_neighbours() {
+        let mut known = NeighbourTable::default();
+        let local = IpAddr::V4(Ipv4Addr::new(127, 66, 0, 1));
+        assert_eq!(known.hardware(local, Duration::ZERO), None);
+        assert_eq!(known.read_at, None, "the table was read");
+    }
 
     fn after(tables: &[&str]) -> Vec<Ipv4Addr> {
         let mut known = NeighbourTable::default();
