@@ -514,23 +514,23 @@ impl<'a> Conductor<'a> {
             return Some(now + Duration::from_millis(10));
         }
         let transports = u64::from(self.plan.tcp) + u64::from(self.plan.udp);
-        let most = self.stint_pairs_max.saturating_mul(workers.len() as u64);
-        let wanted = (stint.to - stint.from).min(most) * transports;
+        let pairs_max = self.stint_pairs_max.saturating_mul(workers.len() as u64);
+        let wanted = (stint.to - stint.from).min(pairs_max) * transports;
         let quantum = (self.rate_pps as f64 * self.quantum.as_secs_f64()) as u64;
         let together = if self.rate_pps < PAIR_PPS_MIN {
             1
         } else {
             transports
         };
-        let least = quantum.max(together).min(wanted);
         let paced_at = now + self.ahead;
         self.resets.forget(&self.pace, paced_at);
-        let resets = self.resets.of_pairs(wanted / transports);
-        let taken = self.pace.take(wanted + resets, paced_at);
-        let least = self
-            .pace
-            .most()
-            .min(least + self.resets.of_pairs(least.div_ceil(transports)));
+        // A quantum at once, neither more nor less, with the room for resets. More, after a delay,
+        // would take long to leave, count as if all had left at the end, and come again in every
+        // window as a longer delay; less would leave a part of every window unused.
+        let most = (wanted + self.resets.of_pairs(wanted / transports))
+            .min(quantum.max(together + self.resets.of_pairs(1)));
+        let least = most.min(self.pace.most());
+        let taken = self.pace.take(most, paced_at);
         if taken < least {
             self.pace.settle(taken, 0, paced_at, paced_at);
             let ready_at = self.pace.ready_at(least, paced_at);

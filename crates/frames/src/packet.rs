@@ -29,7 +29,7 @@ use crate::engine::{Carrier, EngineKind, Ground, Receive, Transmit};
 use crate::survey::Survey;
 
 /// Calls are cheap; they are spread as finely as waking up a thread is worth.
-const QUANTUM: Duration = Duration::from_millis(5);
+const QUANTUM: Duration = Duration::from_millis(4);
 /// Pairs of one call: some 60 ms of sending at full rate, so that a stop is soon noticed.
 const STINT_PAIRS_MAX: u64 = 1 << 15;
 

@@ -60,6 +60,10 @@ struct Net {
     frames_left: Option<u64>,
     /// Whether the first probe to every other address is lost.
     loses_first: bool,
+    /// How long each stint keeps its transmitter from the next one.
+    delay: Duration,
+    /// Frames of the longest stint.
+    stint_frames_max: u64,
 }
 
 impl Net {
@@ -193,6 +197,11 @@ impl Transmit for ToNet<'static> {
                 frames += 1;
             }
         }
+        let mut net = self.net.lock().unwrap();
+        net.stint_frames_max = net.stint_frames_max.max(frames);
+        let delay = net.delay;
+        drop(net);
+        std::thread::sleep(delay);
         Ok(frames)
     }
 }
@@ -533,6 +542,22 @@ fn a_run_that_is_stopped_goes_on_where_it_was() {
         assert!(tally.complete);
         check_whole(&told);
     }
+}
+
+#[test]
+fn a_delay_is_not_made_good_for_by_a_burst() {
+    let mut world = world(&[]);
+    // 30 frames in a quantum, of which two threads would not send a part each.
+    world.plan.rate_pps = 30_000;
+    world.net.delay = Duration::from_millis(5);
+    let (tally, _, net) = run(world, Told::default());
+    assert!(tally.complete, "{tally:?}");
+    let net = net.lock().unwrap();
+    assert!(
+        (20..=30).contains(&net.stint_frames_max),
+        "{} frames at once",
+        net.stint_frames_max
+    );
 }
 
 #[test]
