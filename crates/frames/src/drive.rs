@@ -30,6 +30,7 @@ use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
 use model::{Contact, Transport};
+use sweep::cookie::Cookie;
 use sweep::governor::Governor;
 use sweep::pace::Pace;
 use sweep::reach::{Reach, Stretch, Way};
@@ -64,6 +65,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 /// Open ranges up to which a checkpoint is worth its size; above, the last one has to do.
 const CHECKPOINT_RANGES_MAX: usize = 20_000;
+/// Silent pairs whose cookies are made between two looks at the clock.
+const LATE_STRAYS_PER_LOOK: u64 = 1 << 16;
 /// Answers that a receiver hands over at once.
 const ANSWERS_PER_BATCH: usize = 4_096;
 
@@ -467,7 +470,7 @@ impl<'a> Conductor<'a> {
             // Work is handed out first: what there is to tell is told while it is done.
             let Some(wake_at) = self.advance(workers, now) else {
                 self.tell_finished();
-                return true;
+                return self.ask_late_strays();
             };
             self.tell_finished();
             self.tell_progress(now, counts);
@@ -766,12 +769,10 @@ impl<'a> Conductor<'a> {
         let Some(index) = is_silent.then(|| self.order.index_at(counter)).flatten() else {
             return false;
         };
-        let pair = self.permit.selection().pair(index);
-        let Some(ip) = pair.address.ip() else {
+        let Some(cookie) = self.cookie_of(index) else {
             return false;
         };
-        let cookie = self.plan.key.cookie(ip, pair.port, false);
-        if !self.strays.holds(&cookie) {
+        if !self.strays.matches(&cookie) {
             return false;
         }
         let tcp = self.plan.tcp && finished.outcome(counter, true) != Outcome::Elsewhere;
@@ -779,6 +780,43 @@ impl<'a> Conductor<'a> {
         self.schedule.hand_on(counter, false);
         self.sink.ask(index, tcp, true, false);
         true
+    }
+
+    /// Hands on who stayed silent over UDP and whose proof came from another address too late for its
+    /// window. Everything has been told by now. False if it has to end before its end.
+    fn ask_late_strays(&mut self) -> bool {
+        let Some(mut late) = self.strays.take_unmatched() else {
+            return true;
+        };
+        for counter in self.done_before.begin..self.order.len() {
+            if counter % LATE_STRAYS_PER_LOOK == 0 {
+                let now = self.epoch.elapsed();
+                let is_late = self.plan.deadline.is_some_and(|deadline| now >= deadline);
+                if is_late || self.sink.is_stopped() {
+                    return false;
+                }
+            }
+            if self.answered.is_set(counter, false) {
+                continue;
+            }
+            let Some(index) = self.order.index_at(counter) else {
+                continue;
+            };
+            if self
+                .cookie_of(index)
+                .is_some_and(|cookie| late.matches(&cookie))
+            {
+                self.sink.ask(index, false, true, true);
+            }
+        }
+        true
+    }
+
+    /// The cookie of a pair's datagram; `None` where no frame is sent.
+    fn cookie_of(&self, index: u64) -> Option<Cookie> {
+        let pair = self.permit.selection().pair(index);
+        let ip = pair.address.ip()?;
+        Some(self.plan.key.cookie(ip, pair.port, false))
     }
 
     fn tell_seen(&mut self, counter: u64, stream: bool, contact: Contact, attempts: u32) {

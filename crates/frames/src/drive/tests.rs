@@ -233,6 +233,8 @@ impl Receive for FromNet {
 #[derive(Default)]
 struct Told {
     asked: BTreeMap<u64, (bool, bool)>,
+    /// Whoever is asked although silence was told of them, with the transports.
+    late: Vec<(u64, bool, bool)>,
     seen: BTreeMap<(u64, bool), Contact>,
     /// Pairs of which silence was told, in that order.
     silent: Vec<u64>,
@@ -242,7 +244,9 @@ struct Told {
 
 impl Sink for Told {
     fn ask(&mut self, index: u64, tcp: bool, udp: bool, late: bool) {
-        assert!(!late, "nothing is late in memory");
+        if late {
+            return self.late.push((index, tcp, udp));
+        }
         let before = self.asked.insert(index, (tcp, udp));
         assert_eq!(before, None, "pair {index} was handed on twice");
     }
@@ -454,6 +458,7 @@ fn everybody_is_told_of_once_and_as_what_they_are() {
         assert!(tally.rejected >= 2 * reached(&[Nature::Elsewhere]));
         assert!(told.seen.is_empty());
         check_whole(&told);
+        assert_eq!(told.late, []);
         let net = net.lock().unwrap();
         assert!(net.sent.values().all(|sends| *sends <= 2));
         assert!(net.sent.keys().all(|(address, _)| address.octets()[2] < 3));
@@ -542,6 +547,31 @@ fn a_run_that_is_stopped_goes_on_where_it_was() {
         assert!(tally.complete);
         check_whole(&told);
     }
+}
+
+#[test]
+fn an_answer_from_elsewhere_that_comes_too_late_for_its_window_is_not_lost() {
+    let World { permit, plan, .. } = world(&[]);
+    let (reach, answered) = (reach(), Answered::new(plan.order.len()));
+    let mut told = Told::default();
+    let pace = SharedPace::new(plan.rate_pps);
+    let mut conductor = Conductor::new(&plan, pace, &permit, &reach, answered.clone(), &mut told);
+    let [silent, answering, in_time] = [7, 8, 9];
+    let cookie = |index| conductor.cookie_of(index).unwrap();
+    let proofs = [silent, answering, in_time].map(|index| Proof {
+        request_id: cookie(index).request_id,
+        port_place: cookie(index).port_place,
+    });
+    let cookie_in_time = cookie(in_time);
+    for proof in proofs {
+        conductor.strays.add(proof);
+    }
+    answered.set(plan.order.counter_of(answering).unwrap(), false);
+    assert!(conductor.strays.matches(&cookie_in_time));
+    assert!(conductor.ask_late_strays());
+    assert!(conductor.ask_late_strays(), "there is nothing left");
+    assert_eq!(told.late, [(silent, false, true)]);
+    assert!(told.asked.is_empty());
 }
 
 #[test]
