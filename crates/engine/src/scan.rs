@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use import::Networks;
 use model::{
@@ -45,6 +45,8 @@ pub struct Job {
     pub alarms_before: u64,
     /// Sentences that the summary is to carry, such as which scope file counted.
     pub notes: Vec<Text>,
+    /// What the run took before its first probe: looking up names, and asking links for their hosts.
+    pub prepared_in: Duration,
 }
 
 /// Scans, telling everything to the listener, and returns what decides the exit code; beside it the
@@ -101,7 +103,7 @@ pub fn scan(
         verdicts: desk.verdicts,
         packets_sent: tally.packets_sent,
         packets_received: tally.packets_received,
-        duration: tally.duration,
+        duration: job.prepared_in + tally.duration,
         complete: tally.complete,
         counter: tally.counter,
         pending: tally.pending,

@@ -134,6 +134,8 @@ fn read_input(path: &Path) -> Result<String, Failure> {
 pub(crate) struct Prepared {
     pub(crate) job: Job,
     pub(crate) permit: Permit,
+    /// When the run began: the deadline and the duration count from here.
+    pub(crate) begun: Instant,
     /// Links that are asked for their hosts: have been, unless the manner is dry.
     pub(crate) links: Vec<LinkTarget>,
     pub(crate) wish: Wish,
@@ -177,6 +179,7 @@ pub(crate) fn prepare(
     judging: &JudgingFlags,
     names: &dyn Fn(&Address) -> Option<Hostname>,
 ) -> Result<Prepared, Failure> {
+    let begun = Instant::now();
     let engine = engine_of(manner, pace);
     if engine == Engine::Socket && pace.interface.is_some() {
         return Err(Failure::usage(
@@ -223,6 +226,7 @@ pub(crate) fn prepare(
         },
         job,
         permit,
+        begun,
         links,
         remarks,
         keeping: None,
@@ -351,6 +355,7 @@ fn job(
         alarms_before: resume.map_or(0, |resume| resume.alarms),
         networks: None,
         notes: Vec::new(),
+        prepared_in: Duration::ZERO,
     }
 }
 
@@ -466,7 +471,7 @@ pub(crate) fn run_verifying(
     }
     let stopped = stop_flag();
     let mut job = prepared.job.clone();
-    let begun = Instant::now();
+    let begun = prepared.begun;
     let mut opened = ways::open(
         prepared.wish,
         &job.plan,
@@ -478,7 +483,7 @@ pub(crate) fn run_verifying(
         },
     )
     .map_err(Failure::usage)?;
-    // Looking for hosts of our own links takes its time too, and the deadline is the whole run's.
+    // Looking up names and hosts of our own links takes its time too; the deadline is the whole run's.
     let left = |deadline: Duration| deadline.saturating_sub(begun.elapsed());
     job.plan.deadline = job.plan.deadline.map(left);
     if output.verbose {
@@ -527,6 +532,7 @@ pub(crate) fn run_verifying(
         gone: None,
         summary: None,
     };
+    job.prepared_in = begun.elapsed();
     let (mut outcome, error) = teller.while_telling(|listener| {
         engine::scan(
             &job,

@@ -128,6 +128,20 @@ fn hosts_of_a_link_are_found_whichever_way_it_is_written() {
 }
 
 #[test]
+fn asking_a_link_is_a_part_of_the_run() {
+    let network = Network::new();
+    let duration_s = |records: &Records| records.summary()["duration_s"].as_f64().unwrap();
+    let records = network.scan(&["fd00:1::/64"]).records_with_code(1);
+    // Its hosts have more than a second to answer.
+    assert!(duration_s(&records) > 1.0, "{}", records.summary());
+    let heard = counters(&network.served, "in")[1];
+    let late = network.scan(&["fd00:1::/64", "--deadline", "500ms"]);
+    let records = late.records_with_code(3);
+    assert_eq!(records.summary()["complete"], false);
+    assert_eq!(counters(&network.served, "in")[1], heard);
+}
+
+#[test]
 fn who_is_not_in_the_prefix_or_excluded_is_not_asked() {
     let network = Network::new();
     let card = &network.card;

@@ -233,6 +233,7 @@ fn job(seed: u64, permit: &Permit) -> Job {
         fail_on: Severity::Low,
         accepted: Vec::new(),
         networks: None,
+        prepared_in: Duration::ZERO,
         verdicts_before: VerdictCounts::default(),
         alarms_before: 0,
         notes: Vec::new(),
