@@ -47,6 +47,14 @@ pub(crate) fn has_index(part: &Query) -> bool {
     }
 }
 
+/// Whether all that is as this part says stands together in the order of addresses.
+fn is_one_range(part: &Query) -> bool {
+    match part {
+        Query::Term(Term::Net(first, last)) => net_ranges(*first, *last).len() == 1,
+        _ => false,
+    }
+}
+
 /// Which index SQLite is to go by. It knows how many rows an index holds for a usual value, and
 /// not how many for the value that is asked, which here is everything from none to all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +81,12 @@ pub(crate) fn condition_by(
         .iter()
         .enumerate()
         .map(|(place, part)| {
-            let is_lead = lead.is_none_or(|lead| lead == Lead::Part(place));
+            let is_lead = match lead {
+                None => true,
+                Some(Lead::Part(led_by)) => led_by == place,
+                // It begins and ends where the network does.
+                Some(Lead::Order) => is_one_range(part),
+            };
             writer.plus = if is_lead { "" } else { "+" };
             writer.observation(part)
         })
@@ -419,5 +432,30 @@ fn balanced(parts: &[String], operator: &str) -> String {
                 balanced(right, operator)
             )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The condition on addresses, if the answer is looked for in their order.
+    fn in_order(first: [u8; 16], last: [u8; 16]) -> String {
+        let parts = [Query::Term(Term::Net(first, last))];
+        condition_by(&parts, Some(Lead::Order), Dialect::Sqlite, Vec::new()).sql
+    }
+
+    #[test]
+    fn one_network_begins_and_ends_in_the_order_of_addresses() {
+        let mapped = |last: [u8; 4]| std::net::Ipv4Addr::from(last).to_ipv6_mapped().octets();
+        let sql = in_order(mapped([10, 7, 0, 0]), mapped([10, 7, 255, 255]));
+        assert!(
+            sql.contains("(o.address >= ?1 AND o.address <= ?2)"),
+            "{sql}"
+        );
+        // Of IPv6 there are those with the name of an interface, too, who stand elsewhere.
+        let sql = in_order([0xfe; 16], [0xff; 16]);
+        assert!(sql.contains("(+o.address >= ?1"), "{sql}");
+        assert!(!sql.contains("(o.address"), "{sql}");
     }
 }
