@@ -350,7 +350,7 @@ pub(crate) struct AuditFlags {
     /// The least severity that makes the exit code 1
     #[arg(long, value_name = "SEVERITY", default_value = "low")]
     pub(crate) fail_on: SeverityFlag,
-    /// text, ndjson or json; repeatable; without a path (or with `-`) on stdout
+    /// text, ndjson, json, csv or sarif; repeatable; without a path (or with `-`) on stdout
     #[arg(short = 'o', long = "output", value_name = "FORMAT[=PATH]")]
     pub(crate) output: Vec<String>,
     /// Language of the text (default: from the locale)

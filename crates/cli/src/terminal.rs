@@ -95,6 +95,12 @@ impl Lines {
         Ok(!self.closed)
     }
 
+    /// Adds a whole document, in which its writer has escaped what is foreign.
+    pub(crate) fn add_document(&mut self, document: &str) -> Result<(), Failure> {
+        let written = self.stdout.write_all(document.as_bytes());
+        self.look(written)
+    }
+
     /// Writes what is left.
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
         if self.closed {

@@ -54,7 +54,7 @@ pub(crate) fn uri(endpoint: &Endpoint) -> String {
 }
 
 /// Everything but what stands for itself in a path (RFC 3986 section 2.3), as `%XX`.
-fn percent_encoded(text: &str) -> String {
+pub(crate) fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {

@@ -11,6 +11,7 @@ mod abuse;
 mod advice;
 mod ansible;
 mod audit;
+mod audit_findings;
 mod csv;
 mod defectdojo;
 mod diff;
@@ -61,6 +62,7 @@ use model::{
 };
 
 pub use audit::{audit_json, audit_lines, audit_ndjson};
+pub use audit_findings::{audit_csv, audit_sarif};
 pub use diff::unified_diff;
 pub use difference::{ComparedRuns, diff_json, diff_markdown, diff_ndjson, diff_text};
 pub use doctor::{diagnosis_json, diagnosis_lines};

@@ -13,10 +13,10 @@ use crate::exchange::{self, Elements, member, shown, shown_lines};
 use crate::values::{Object, set, set_some};
 use crate::words::rfc3339;
 
-const SCHEMA: &str =
+pub(crate) const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 /// The version of how fingerprints are made, as their key says it.
-const FINGERPRINT: &str = "memsweepFinding/v1";
+pub(crate) const FINGERPRINT: &str = "memsweepFinding/v1";
 
 /// Writes results at once; it remembers how bad each rule was at worst.
 #[derive(Default)]
@@ -24,9 +24,12 @@ pub(crate) struct SarifReport {
     begun: bool,
     results: Elements,
     run: Option<RunRecord>,
-    /// The rules in the order of their index, and their worst finding.
-    known: Vec<Known>,
+    known: KnownRules,
 }
+
+/// The rules in the order of their index, and their worst finding.
+#[derive(Default)]
+pub(crate) struct KnownRules(Vec<Known>);
 
 struct Known {
     code: &'static str,
@@ -44,7 +47,7 @@ impl Report for SarifReport {
     fn record(&mut self, record: &Record, out: &mut Vec<u8>) {
         self.begin(out);
         for finding in &record.judgement.findings {
-            let index = self.index_of(finding);
+            let index = self.known.index_of(finding);
             let value = result(record, finding, index);
             self.results.push(&value, 8, out);
         }
@@ -70,12 +73,7 @@ impl SarifReport {
             return;
         }
         self.begun = true;
-        let of_rule = |rule: &Rule| Known {
-            code: rule.code,
-            title: rule.title.en.to_owned(),
-            worst: None,
-        };
-        self.known = rules().iter().map(of_rule).collect();
+        self.known = KnownRules::all();
         let head = format!(
             "{{\n  \"$schema\": \"{SCHEMA}\",\n  \"version\": \"2.1.0\",\n  \"runs\": [\n    {{\n      \
              \"results\": ["
@@ -83,32 +81,9 @@ impl SarifReport {
         out.extend_from_slice(head.as_bytes());
     }
 
-    /// The place of a finding's rule among the rules, with its worst severity brought up to date.
-    fn index_of(&mut self, finding: &Finding) -> usize {
-        let place = self.known.iter().position(|one| one.code == finding.code);
-        let index = place.unwrap_or_else(|| {
-            self.known.push(Known {
-                code: finding.code,
-                title: shown(&finding.title.en),
-                worst: None,
-            });
-            self.known.len() - 1
-        });
-        let worst = &mut self.known[index].worst;
-        *worst = (*worst).max(Some(finding.severity));
-        index
-    }
-
     fn tool(&self) -> Value {
-        let mut driver = Object::new();
-        set(&mut driver, "name", "memsweep");
         let version = self.run.as_ref().map(|run| run.tool_version.as_str());
-        set_some(&mut driver, "version", version);
-        set_some(&mut driver, "semanticVersion", version);
-        set(&mut driver, "language", "en");
-        let rules: Vec<Value> = self.known.iter().map(rule_value).collect();
-        set(&mut driver, "rules", rules);
-        json!({ "driver": driver })
+        json!({ "driver": self.known.driver(version) })
     }
 
     fn invocation(&self, summary: &Summary) -> Value {
@@ -142,6 +117,46 @@ impl SarifReport {
         }
         set(&mut properties, "verdicts", verdicts);
         properties.into()
+    }
+}
+
+impl KnownRules {
+    /// All of this version.
+    pub(crate) fn all() -> KnownRules {
+        let of_rule = |rule: &Rule| Known {
+            code: rule.code,
+            title: rule.title.en.to_owned(),
+            worst: None,
+        };
+        KnownRules(rules().iter().map(of_rule).collect())
+    }
+
+    /// The place of a finding's rule among the rules, with its worst severity brought up to date.
+    pub(crate) fn index_of(&mut self, finding: &Finding) -> usize {
+        let place = self.0.iter().position(|one| one.code == finding.code);
+        let index = place.unwrap_or_else(|| {
+            self.0.push(Known {
+                code: finding.code,
+                title: shown(&finding.title.en),
+                worst: None,
+            });
+            self.0.len() - 1
+        });
+        let worst = &mut self.0[index].worst;
+        *worst = (*worst).max(Some(finding.severity));
+        index
+    }
+
+    /// The program, of this version, and its rules.
+    pub(crate) fn driver(&self, version: Option<&str>) -> Value {
+        let mut driver = Object::new();
+        set(&mut driver, "name", "memsweep");
+        set_some(&mut driver, "version", version);
+        set_some(&mut driver, "semanticVersion", version);
+        set(&mut driver, "language", "en");
+        let rules: Vec<Value> = self.0.iter().map(rule_value).collect();
+        set(&mut driver, "rules", rules);
+        driver.into()
     }
 }
 
@@ -221,13 +236,13 @@ fn result_properties(record: &Record, finding: &Finding) -> Object {
 
 /// A message's plain text, in which `[words](place)` would be a link (section 3.11.6) and braces
 /// would stand for arguments (section 3.11.5).
-fn message(text: &str) -> String {
+pub(crate) fn message(text: &str) -> String {
     text.replace('{', "{{")
         .replace('}', "}}")
         .replace("](", "] (")
 }
 
-fn level(severity: Severity) -> &'static str {
+pub(crate) fn level(severity: Severity) -> &'static str {
     match severity {
         Severity::Critical | Severity::High => "error",
         Severity::Medium => "warning",

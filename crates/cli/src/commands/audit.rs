@@ -1,6 +1,5 @@
 //! `audit`: this machine from the inside, without network.
 
-use std::io::Write;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -17,6 +16,8 @@ enum Form {
     Text,
     Json,
     Ndjson,
+    Csv,
+    Sarif,
 }
 
 /// `memsweep audit`. Nothing is sent, and nothing is changed.
@@ -24,16 +25,12 @@ pub(crate) fn audit(flags: &AuditFlags) -> Result<Exit, Failure> {
     let outputs = outputs(&flags.output)?;
     let audited = look(&flags.root, &flags.paths).map_err(Failure::usage)?;
     for (form, path) in outputs {
-        let lines = lines(&audited, form, flags.lang);
+        let document = document(&audited, form, flags.lang);
         match path {
-            Some(path) => write_file(path, &lines)?,
+            Some(path) => write_file(path, &document)?,
             None => {
                 let mut stdout = Lines::new();
-                for line in &lines {
-                    if !stdout.add(line)? {
-                        break;
-                    }
-                }
+                stdout.add_document(&document)?;
                 stdout.finish()?;
             }
         }
@@ -58,8 +55,10 @@ fn outputs(typed: &[String]) -> Result<Vec<(Form, Option<&Path>)>, Failure> {
             "text" => Form::Text,
             "json" => Form::Json,
             "ndjson" => Form::Ndjson,
+            "csv" => Form::Csv,
+            "sarif" => Form::Sarif,
             _ => {
-                let message = format!("-o {typed}: write one of text, ndjson, json");
+                let message = format!("-o {typed}: write one of text, ndjson, json, csv, sarif");
                 return Err(Failure::usage(message));
             }
         };
@@ -81,24 +80,26 @@ fn outputs(typed: &[String]) -> Result<Vec<(Form, Option<&Path>)>, Failure> {
     Ok(outputs)
 }
 
-fn lines(audited: &Audited, form: Form, language: Option<LanguageFlag>) -> Vec<String> {
+fn document(audited: &Audited, form: Form, language: Option<LanguageFlag>) -> String {
     let (machine, audit) = (&audited.machine, &audited.audit);
     let now = SystemTime::now();
+    let whole = |lines: Vec<String>| lines.join("\n") + "\n";
     match form {
-        Form::Text => report::audit_lines(machine, audit, terminal::language(language)),
-        Form::Ndjson => report::audit_ndjson(machine, audit, now),
-        Form::Json => {
-            let text = report::audit_json(machine, audit, now);
-            text.lines().map(str::to_owned).collect()
-        }
+        Form::Text => whole(report::audit_lines(
+            machine,
+            audit,
+            terminal::language(language),
+        )),
+        Form::Ndjson => whole(report::audit_ndjson(machine, audit, now)),
+        Form::Json => report::audit_json(machine, audit, now) + "\n",
+        Form::Csv => report::audit_csv(machine, audit),
+        Form::Sarif => report::audit_sarif(machine, audit, now, env!("CARGO_PKG_VERSION")),
     }
 }
 
-fn write_file(path: &Path, lines: &[String]) -> Result<(), Failure> {
+fn write_file(path: &Path, document: &str) -> Result<(), Failure> {
     let failed = |error| Failure::usage(format!("-o: cannot write {}: {error}", path.display()));
-    let mut file = std::fs::File::create(path).map_err(failed)?;
-    let text = lines.join("\n") + "\n";
-    file.write_all(text.as_bytes()).map_err(failed)
+    std::fs::write(path, document).map_err(failed)
 }
 
 #[cfg(test)]
@@ -121,6 +122,7 @@ mod tests {
             Ok("Json Some(\"/x\"), Text None".to_owned())
         );
         assert_eq!(check(&["ndjson=-"]), Ok("Ndjson None".to_owned()));
+        assert_eq!(check(&["sarif"]), Ok("Sarif None".to_owned()));
         for wrong in [&["nmap"][..], &["json="], &["json", "text"]] {
             assert!(check(wrong).is_err(), "{wrong:?}");
         }

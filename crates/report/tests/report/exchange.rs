@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
+use assess::local::{Machine, audit, manifest, memcached_conf};
 use model::Language::{English, Japanese};
 use model::{
     Address, Confidence, Endpoint, Enrichment, Finding, Record, Severity, Text, Transport,
 };
-use report::{Format, Style, writer};
+use report::{Format, Style, audit_sarif, writer};
 use serde_json::Value;
 use testkit::consumers::{node_file, node_program, python};
 
@@ -189,9 +191,35 @@ fn no_text_of_a_server_grows_a_report() {
     }
 }
 
+/// The log of an audit that found something with a line, and something without.
+fn audited(name: &str) -> PathBuf {
+    let text = "services:\n  cache:\n    image: memcached\n    ports: ['11211:11211']\n";
+    let compose = manifest("deploy/compose.yaml", text);
+    let open = memcached_conf("/etc/memcached.conf", "-l 0.0.0.0\n");
+    let mut machine = Machine {
+        root: "/".to_owned(),
+        ..Machine::default()
+    };
+    for file in [compose, open] {
+        machine.services.extend(file.services.clone());
+        machine.files.push(file);
+    }
+    let log = audit_sarif(
+        &machine,
+        &audit(&machine),
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_771_027_200),
+        "0.1.0",
+    );
+    assert!(log.contains("compose.yaml") && log.contains("memcached.conf"));
+    file(&format!("{name}.sarif"), log.as_bytes())
+}
+
 #[test]
 fn sarif_is_valid_by_its_schema() {
-    let files = runs().map(|(run, name)| written(Format::Sarif, &run, name));
+    let mut files = runs()
+        .map(|(run, name)| written(Format::Sarif, &run, name))
+        .to_vec();
+    files.push(audited("audited"));
     // The schema's own expressions are not those of Python.
     output(
         python("check-jsonschema")
@@ -211,7 +239,10 @@ fn sarif_is_valid_by_its_schema() {
 
 #[test]
 fn sarif_is_valid_by_its_makers() {
-    let files = runs().map(|(run, name)| written(Format::Sarif, &run, &format!("{name}-makers")));
+    let mut files = runs()
+        .map(|(run, name)| written(Format::Sarif, &run, &format!("{name}-makers")))
+        .to_vec();
+    files.push(audited("audited-makers"));
     // One of its rules would fetch every address that is mentioned.
     let configuration = file(
         "multitool.json",
@@ -240,7 +271,7 @@ fn sarif_is_valid_by_its_makers() {
         .map(|one| one["ruleId"].as_str().unwrap())
         .collect();
     // An address where to read about the tool: there is none yet.
-    assert_eq!(complaints, ["SARIF2005"; 4], "{verdicts:#}");
+    assert_eq!(complaints, ["SARIF2005"; 5], "{verdicts:#}");
 }
 
 #[test]
