@@ -312,26 +312,6 @@ pub(crate) fn rows_of_run<D: Database>(
     Ok(light)
 }
 
-/// Endpoints that a source saw last as there, in the order of addresses.
-pub(crate) fn endpoints_of_source<D: Database>(
-    database: &mut D,
-    source: &str,
-) -> Result<Vec<Endpoint>, StoreError> {
-    let mut endpoints = Vec::new();
-    database.query(
-        "SELECT o.address, o.port, o.transport FROM observations o WHERE o.current = 1 \
-         AND o.gone = 0 AND o.source = ?1 ORDER BY o.address, o.port, o.transport",
-        &[Value::text(clean(&inventory::fold(source)))],
-        &mut |row| {
-            let mut columns = Columns::of(row);
-            let (address, port) = (columns.bytes()?, columns.integer()?);
-            endpoints.push(endpoint(&address, port, &columns.text()?)?);
-            Ok(ControlFlow::Continue(()))
-        },
-    )?;
-    Ok(endpoints)
-}
-
 /// What facets need of a kind.
 struct Kind {
     port: i64,

@@ -204,12 +204,6 @@ pub trait Store {
     /// If the database fails.
     fn history(&mut self, endpoint: &Endpoint) -> Result<Vec<Past>, StoreError>;
 
-    /// Endpoints that are there as a source saw it last, in order.
-    ///
-    /// # Errors
-    /// If the database fails.
-    fn endpoints_of_source(&mut self, source: &str) -> Result<Vec<Endpoint>, StoreError>;
-
     /// Removes runs that began before a time, and says which, so that their logs can go too. What is
     /// known now stays: a run with an observation that no later one replaced is kept as a whole.
     ///

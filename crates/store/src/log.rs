@@ -176,14 +176,6 @@ impl Logs {
         Lines::of(file, false, &plain)
     }
 
-    /// The name of a run's log in this folder, if there is one.
-    pub fn name_of(&self, run: &str) -> Option<String> {
-        [COMPRESSED, PLAIN]
-            .into_iter()
-            .map(|ending| format!("{run}{ending}"))
-            .find(|name| self.folder.join(name).is_file())
-    }
-
     /// The ids of all runs that have a log, in order; those that go on included.
     ///
     /// # Errors
@@ -194,26 +186,6 @@ impl Logs {
         runs.sort();
         runs.dedup();
         Ok(runs)
-    }
-
-    /// The ids of runs that broke off: their logs are plain, and nobody writes them.
-    ///
-    /// # Errors
-    /// If the folder cannot be read.
-    pub fn orphans(&self) -> Result<Vec<String>, StoreError> {
-        let mut orphans = Vec::new();
-        for run in self.with_ending(PLAIN)? {
-            let path = self.path(&run, PLAIN)?;
-            // Between listing and opening it may have ended well.
-            let Ok(file) = File::open(&path) else {
-                continue;
-            };
-            if lock(file).is_ok() {
-                orphans.push(run);
-            }
-        }
-        orphans.sort();
-        Ok(orphans)
     }
 
     /// Removes the log of a run, unless it is being written.

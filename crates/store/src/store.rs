@@ -104,10 +104,6 @@ impl<D: Database> Store for Index<D> {
         find::history(&mut self.0, endpoint)
     }
 
-    fn endpoints_of_source(&mut self, source: &str) -> Result<Vec<Endpoint>, StoreError> {
-        find::endpoints_of_source(&mut self.0, source)
-    }
-
     fn prune(&mut self, before: SystemTime) -> Result<Vec<StoredRun>, StoreError> {
         transaction(&mut self.0, |database| runs::prune(database, before))
     }

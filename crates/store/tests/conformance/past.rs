@@ -155,10 +155,6 @@ fn what_was_asked_and_is_not_there_is_gone(place: &Place) {
     let gone = store.current_of(&one(2), OWN_SOURCE).unwrap().unwrap();
     assert_eq!(past(&gone), ("b".to_owned(), 105, 1, None));
     assert_eq!(gone.document, None);
-    assert_eq!(
-        store.endpoints_of_source(OWN_SOURCE).unwrap(),
-        [one(1), one(3)]
-    );
     // It is back, and was seen first when it was seen first.
     ingest(
         &mut *store,
@@ -238,10 +234,6 @@ fn sources_do_not_touch_each_other(place: &Place) {
     assert_eq!(
         current(&mut *store, View::Current),
         ["10.0.0.1 b", "10.0.0.1 a", "10.0.0.2 a"]
-    );
-    assert_eq!(
-        store.endpoints_of_source("Shodan").unwrap(),
-        [one(1), one(2)]
     );
     let known = store.current_of(&one(1), "shodan").unwrap().unwrap();
     assert_eq!((&*known.run, &*known.source), ("a", "shodan"));
