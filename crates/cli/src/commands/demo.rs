@@ -6,7 +6,8 @@ use report::Style;
 use sim::DemoNetwork;
 use targets::{Shard, parse_target};
 
-use crate::commands::job::{Manner, Wanted, prepare, run};
+use crate::commands::job::{Manner, Wanted, prepare};
+use crate::commands::running::run;
 use crate::exit::{Exit, Failure};
 use crate::flags::{DemoFlags, Engine, JudgingFlags, PaceFlags, SeverityFlag};
 

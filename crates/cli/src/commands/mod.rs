@@ -12,6 +12,7 @@ pub(crate) mod import;
 mod job;
 mod past;
 pub(crate) mod report;
+mod running;
 pub(crate) mod runs;
 pub(crate) mod scan;
 pub(crate) mod scope;

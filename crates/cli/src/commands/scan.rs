@@ -8,8 +8,9 @@ use report::nagios::{self, Status, Thresholds};
 use report::{Format, Style};
 use targets::{Shard, Target, parse_ports, parse_shard, parse_target};
 
-use crate::commands::job::{Manner, Prepared, Resumption, Wanted, parse_targets, prepare, run};
+use crate::commands::job::{Manner, Prepared, Resumption, Wanted, parse_targets, prepare};
 use crate::commands::past::{Past, read_past};
+use crate::commands::running::run;
 use crate::exit::{Exit, Failure};
 use crate::flags::{Engine, InventoryFlags, ScanFlags};
 use crate::inventory::{failure, is_file, location, open_inventory};

@@ -201,7 +201,7 @@ fn server(flags: &ToolFlags) -> Result<(Server, Permit, String), Failure> {
         stopped: match flags.mode {
             // At the prompt Ctrl-C is a key, and where there is none it ends the program.
             ToolMode::Console => Arc::default(),
-            _ => crate::commands::job::stop_flag(),
+            _ => crate::commands::running::stop_flag(),
         },
     };
     Ok((server, permit, shown))

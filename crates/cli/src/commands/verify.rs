@@ -10,8 +10,9 @@ use model::{Address, Hostname, Transport, Verdict};
 use report::Style;
 use targets::{Hosts, Shard, Target, parse_ports, parse_target};
 
-use crate::commands::job::{Manner, Wanted, prepare, run_verifying, severity};
+use crate::commands::job::{Manner, Wanted, prepare, severity};
 use crate::commands::past::{looks_like_run, read_past};
+use crate::commands::running::run_verifying;
 use crate::exit::{Exit, Failure};
 use crate::flags::VerifyFlags;
 use crate::inventory::location;
