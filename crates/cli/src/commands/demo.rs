@@ -60,7 +60,7 @@ pub(crate) fn demo(flags: DemoFlags) -> Result<Exit, Failure> {
             .and_then(|ip| names.get(&ip))
             .map(|name| name.as_str().into())
     };
-    let prepared = prepare(&wanted, &manner, &pace, &judging, &lookup)?;
+    let prepared = prepare(&wanted, &manner, &pace, &judging, &lookup, &|| Ok(()))?;
     let ended = run(&prepared, Style::Demo, &flags.output, None)?;
     match ended.exit() {
         Exit::Interrupted => Ok(Exit::Interrupted),

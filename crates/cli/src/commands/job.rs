@@ -157,13 +157,15 @@ impl Prepared {
     }
 }
 
-/// Everything that can be wrong is found here, before a packet leaves.
+/// Everything that can be wrong with targets and pace is found here, before a packet leaves. Links are
+/// asked for their hosts here already, and before that `ready` looks for everything else.
 pub(crate) fn prepare(
     wanted: &Wanted,
     manner: &Manner,
     pace: &PaceFlags,
     judging: &JudgingFlags,
     names: &dyn Fn(&Address) -> Option<Hostname>,
+    ready: &dyn Fn() -> Result<(), Failure>,
 ) -> Result<Prepared, Failure> {
     let begun = Instant::now();
     let engine = engine_of(manner, pace);
@@ -184,7 +186,7 @@ pub(crate) fn prepare(
         links,
         entries,
         notes,
-    } = chosen.select(&scope, manner.dry, &mut random)?;
+    } = chosen.select(&scope, manner.dry, ready, &mut random)?;
     if let Some(resume) = &manner.resume
         && resume.fingerprint != selection.fingerprint()
         // Without asking a link, nobody knows.

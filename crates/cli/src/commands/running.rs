@@ -11,9 +11,10 @@ use engine::keep::Recording;
 use engine::verify::Verifier;
 use engine::ways::{self, Opened};
 use engine::{Job, Outcome};
-use frames::Tap;
+use frames::{FramesError, Tap};
 use model::Summary;
-use report::nagios;
+use nix::net::if_::if_nametoindex;
+use report::nagios::{self, Thresholds};
 use report::{Format, Style, TextOptions};
 use sockets::ReverseNames;
 use store::Logs;
@@ -72,18 +73,9 @@ pub(crate) fn run_verifying(
     resumed: Option<&Path>,
     verifier: Option<&mut Verifier>,
 ) -> Result<Ended, Failure> {
-    let language = terminal::language(output.lang);
-    let options = TextOptions {
-        width_columns: terminal::width_columns(),
-        color: terminal::color(output.color),
-        language,
-        style,
-        verbose: output.verbose,
-    };
-    let outputs = Outputs::open(&output.output, resumed, &|format| match format {
-        Format::Nagios => nagios::writer(prepared.thresholds),
-        other => report::writer(other, &options),
-    })?;
+    let options = text_options(output, style);
+    let language = options.language;
+    let outputs = open_outputs(output, resumed, &options, prepared.thresholds)?;
     if !output.quiet {
         for remark in &prepared.remarks {
             terminal::say(&format!("memsweep: {remark}"));
@@ -142,6 +134,46 @@ pub(crate) fn run_verifying(
         broken,
         left: outputs.was_only_stdout_and_left(),
         summary,
+    })
+}
+
+/// Finds what would keep a run from beginning, before anybody is asked anything: an output that
+/// cannot be written, an interface that is not there.
+pub(crate) fn check_ready(
+    output: &OutputFlags,
+    resumed: Option<&Path>,
+    interface: Option<&str>,
+) -> Result<(), Failure> {
+    let options = text_options(output, Style::Scan);
+    open_outputs(output, resumed, &options, Thresholds::default())?;
+    match interface {
+        Some(name) if if_nametoindex(name).is_err() => {
+            let name = name.to_owned();
+            Err(Failure::usage(FramesError::NoInterface { name }))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn text_options(output: &OutputFlags, style: Style) -> TextOptions {
+    TextOptions {
+        width_columns: terminal::width_columns(),
+        color: terminal::color(output.color),
+        language: terminal::language(output.lang),
+        style,
+        verbose: output.verbose,
+    }
+}
+
+fn open_outputs(
+    output: &OutputFlags,
+    resumed: Option<&Path>,
+    options: &TextOptions,
+    thresholds: Thresholds,
+) -> Result<Outputs, Failure> {
+    Outputs::open(&output.output, resumed, &|format| match format {
+        Format::Nagios => nagios::writer(thresholds),
+        other => report::writer(other, options),
     })
 }
 

@@ -139,11 +139,12 @@ impl Chosen {
     }
 
     /// The set, with the hosts of the links, which are asked unless it is `dry`. The scope comes
-    /// first: nothing is sent if any target is out of it.
+    /// first: nothing is sent if any target is out of it, or if the rest is not `ready`.
     pub(crate) fn select(
         self,
         scope: &Scope,
         dry: bool,
+        ready: &dyn Fn() -> Result<(), Failure>,
         random: &mut dyn FnMut() -> u64,
     ) -> Result<Selected, Failure> {
         let Chosen { mut builder, links } = self;
@@ -162,6 +163,9 @@ impl Chosen {
             let permit = link.permit(scope).map_err(Failure::usage)?;
             entries.extend_from_slice(permit.entries_used());
             permits.push((permit, link.source, ports));
+        }
+        if !dry {
+            ready()?;
         }
         for (permit, source, ports) in permits.iter().filter(|_| !dry) {
             let mut nonce = [0; 16];

@@ -77,7 +77,14 @@ pub(crate) fn verify(flags: VerifyFlags) -> Result<Exit, Failure> {
         dry: false,
     };
     let lookup = |address: &Address| names.get(address).cloned();
-    let mut prepared = prepare(&wanted, &manner, &flags.pace, &flags.judging, &lookup)?;
+    let mut prepared = prepare(
+        &wanted,
+        &manner,
+        &flags.pace,
+        &flags.judging,
+        &lookup,
+        &|| Ok(()),
+    )?;
     prepared.keep(&flags.inventory, &flags.enrichment, None)?;
     let mut verifier = Verifier::new(questions);
     let ended = run_verifying(

@@ -142,6 +142,21 @@ fn asking_a_link_is_a_part_of_the_run() {
 }
 
 #[test]
+fn a_link_is_not_asked_if_the_run_cannot_begin() {
+    let network = Network::new();
+    for wrong in [
+        ["-o", "csv=/nonexistent/folder/table"],
+        ["--interface", "eth77"],
+        ["--enrich", "/nonexistent/networks.csv"],
+        ["--inventory", "mysql://somewhere"],
+    ] {
+        let run = network.scan(&[&["fd00:1::/64"], &wrong[..]].concat());
+        assert_eq!(run.code, Some(2), "{wrong:?}: {}", run.stderr);
+    }
+    assert_eq!(network.sent(), [0, 0]);
+}
+
+#[test]
 fn who_is_not_in_the_prefix_or_excluded_is_not_asked() {
     let network = Network::new();
     let card = &network.card;
