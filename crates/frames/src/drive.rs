@@ -65,8 +65,10 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 /// Open ranges up to which a checkpoint is worth its size; above, the last one has to do.
 const CHECKPOINT_RANGES_MAX: usize = 20_000;
-/// Silent pairs whose cookies are made between two looks at the clock.
-const LATE_STRAYS_PER_LOOK: u64 = 1 << 16;
+/// How long nothing new is sent while there are so many.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
+/// Pairs whose cookies are made once more between two looks at what came.
+const LATE_PAIRS_PER_LOOK: u64 = 1 << 14;
 /// Answers that a receiver hands over at once.
 const ANSWERS_PER_BATCH: usize = 4_096;
 
@@ -277,6 +279,13 @@ struct UnderWay {
     frames: u64,
 }
 
+/// How far the looking for late answers from elsewhere has come.
+struct LatePass {
+    strays: Strays,
+    /// The counter of the next pair.
+    next: u64,
+}
+
 struct Conductor<'a> {
     plan: &'a Plan,
     permit: &'a Permit,
@@ -302,6 +311,7 @@ struct Conductor<'a> {
     /// What frames do not reach.
     others: Others,
     strays: Strays,
+    late: Option<LatePass>,
     frames_sent: u64,
     dropped: u64,
     error: Option<FramesError>,
@@ -372,6 +382,7 @@ impl<'a> Conductor<'a> {
             named,
             others: Others::find(permit, reach, order),
             strays: Strays::default(),
+            late: None,
             frames_sent: 0,
             dropped: 0,
             error: None,
@@ -464,15 +475,22 @@ impl<'a> Conductor<'a> {
             let late = self.plan.deadline.is_some_and(|deadline| now >= deadline);
             if late || self.error.is_some() || self.sink.is_stopped() {
                 self.await_workers(events);
-                return false;
+                // Who is looked for only because an answer may be theirs has been told of already.
+                return self.late.is_some() && self.error.is_none();
             }
             self.govern(now);
             // Work is handed out first: what there is to tell is told while it is done.
-            let Some(wake_at) = self.advance(workers, now) else {
-                self.tell_finished();
-                return self.ask_late_strays();
-            };
+            let next = self.advance(workers, now);
             self.tell_finished();
+            let next = next.or_else(|| {
+                while let Ok(event) = events.try_recv() {
+                    self.handle(event);
+                }
+                self.follow_late_strays(now)
+            });
+            let Some(wake_at) = next else {
+                return true;
+            };
             self.tell_progress(now, counts);
             let wait = wake_at.saturating_sub(self.epoch.elapsed()).min(SLEEP_MAX);
             match events.recv_timeout(wait) {
@@ -514,7 +532,7 @@ impl<'a> Conductor<'a> {
             Next::Done => return None,
         };
         if self.sink.backlog() > BACKLOG_MAX {
-            return Some(now + Duration::from_millis(10));
+            return Some(now + BACKLOG_PAUSE);
         }
         let transports = u64::from(self.plan.tcp) + u64::from(self.plan.udp);
         let pairs_max = self.stint_pairs_max.saturating_mul(workers.len() as u64);
@@ -537,6 +555,11 @@ impl<'a> Conductor<'a> {
         if taken < least {
             self.pace.settle(taken, 0, paced_at, paced_at);
             let ready_at = self.pace.ready_at(least, paced_at);
+            // At low rates the room that is kept is worth more waiting than it is kept.
+            let ready_at = match self.resets.returns_at(self.rate_pps) {
+                Some(returned_at) => ready_at.min(returned_at.max(paced_at)),
+                None => ready_at,
+            };
             return Some(ready_at.saturating_sub(self.ahead));
         }
         let (pairs, taken) = self.resets.keep(taken, transports, wanted / transports);
@@ -783,33 +806,39 @@ impl<'a> Conductor<'a> {
     }
 
     /// Hands on who stayed silent over UDP and whose proof came from another address too late for its
-    /// window. Everything has been told by now. False if it has to end before its end.
-    fn ask_late_strays(&mut self) -> bool {
-        let Some(mut late) = self.strays.take_unmatched() else {
-            return true;
-        };
-        for counter in self.done_before.begin..self.order.len() {
-            if counter % LATE_STRAYS_PER_LOOK == 0 {
-                let now = self.epoch.elapsed();
-                let is_late = self.plan.deadline.is_some_and(|deadline| now >= deadline);
-                if is_late || self.sink.is_stopped() {
-                    return false;
-                }
-            }
+    /// window, some pairs at a time. Everything has been told by now. When to look again; `None` when
+    /// nobody is left. What comes meanwhile is not looked for a second time: a flood of forgeries
+    /// must not keep a run from its end.
+    fn follow_late_strays(&mut self, now: Duration) -> Option<Duration> {
+        if !self.plan.udp {
+            return None;
+        }
+        if self.late.is_none() {
+            self.late = Some(LatePass {
+                strays: self.strays.take_unmatched()?,
+                next: self.done_before.begin,
+            });
+        }
+        if self.sink.backlog() > BACKLOG_MAX {
+            return Some(now + BACKLOG_PAUSE);
+        }
+        let mut late = self.late.take()?;
+        let end = self.order.len().min(late.next + LATE_PAIRS_PER_LOOK);
+        for counter in late.next..end {
             if self.answered.is_set(counter, false) {
                 continue;
             }
             let Some(index) = self.order.index_at(counter) else {
                 continue;
             };
-            if self
-                .cookie_of(index)
-                .is_some_and(|cookie| late.matches(&cookie))
-            {
+            let cookie = self.cookie_of(index);
+            if cookie.is_some_and(|cookie| late.strays.matches(&cookie)) {
                 self.sink.ask(index, false, true, true);
             }
         }
-        true
+        late.next = end;
+        self.late = Some(late);
+        (end < self.order.len()).then_some(now)
     }
 
     /// The cookie of a pair's datagram; `None` where no frame is sent.

@@ -71,6 +71,14 @@ impl Resets {
         }
     }
 
+    /// When some of the room that is kept is given back, if at this rate it takes longer to come by as
+    /// much.
+    pub(super) fn returns_at(&self, rate_pps: u64) -> Option<Duration> {
+        let kept = self.kept + self.kept_before;
+        let earned = Duration::from_secs(kept).checked_div(u32::try_from(rate_pps).ok()?)?;
+        (kept > 0 && earned > KEPT).then_some(self.kept_since + KEPT)
+    }
+
     /// Gives back all of it.
     pub(super) fn give_back(&mut self, pace: &Pace, now: Duration) {
         let kept = std::mem::take(&mut self.kept) + std::mem::take(&mut self.kept_before);
@@ -114,6 +122,10 @@ mod tests {
         for (now, kept) in [(at(50), 10), (at(51), 10), (at(52), 0)] {
             resets.forget(&pace, now);
             assert_eq!(resets.kept + resets.kept_before, kept, "{now:?}");
+            let returns_at = |rate_pps| resets.returns_at(rate_pps);
+            let waited_for = (kept > 0).then(|| resets.kept_since + KEPT);
+            assert_eq!(returns_at(1_000), waited_for, "{now:?}");
+            assert_eq!(returns_at(100_000), None, "they are worth 0.1 ms");
         }
         resets.give_back(&pace, at(60));
         pace.settle(20, 0, at(60), at(60));
