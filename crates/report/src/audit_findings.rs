@@ -21,12 +21,17 @@ const PACKAGE_LISTS: [(&str, &str); 3] = [
     ("apk", "/lib/apk/db/installed"),
 ];
 
+/// The name of the audited root in a log.
+const ROOT: &str = "ROOT";
+
 /// A finding, and what it is about.
 struct Row<'a> {
     /// `instance`, `configuration`, `sessions` or `package`.
     kind: &'static str,
     /// The thing's name.
     name: String,
+    /// What tells it from others of its kind, also when it was started again.
+    about: String,
     finding: &'a Finding,
     exposes: bool,
     /// The line that is to be changed, or else the file that says most.
@@ -39,7 +44,17 @@ fn rows<'a>(machine: &Machine, audit: &'a Audit) -> Vec<Row<'a>> {
     for judged in &audit.instances {
         let name = format!("process {}", judged.instance.process);
         let place = place_of_instance(judged, audit);
-        rows.extend(rows_of("instance", &name, &judged.findings, Some(place)));
+        let instance = &judged.instance;
+        let mut about = vec![
+            instance.unit.as_deref().unwrap_or_default(),
+            instance.container.as_deref().unwrap_or_default(),
+        ];
+        about.extend(instance.argv.iter().map(|word| word.text.as_str()));
+        let mut of_instance = rows_of("instance", &name, &judged.findings, Some(place));
+        for row in &mut of_instance {
+            row.about = about.join(" ");
+        }
+        rows.extend(of_instance);
     }
     for judged in &audit.services {
         let place = Place::new(&judged.service.path, 1);
@@ -51,11 +66,21 @@ fn rows<'a>(machine: &Machine, audit: &'a Audit) -> Vec<Row<'a>> {
             Some(place),
         ));
     }
-    rows.extend(rows_of("sessions", "sessions", &audit.findings, None));
+    let mut of_sessions = rows_of("sessions", "sessions", &audit.findings, None);
+    for row in &mut of_sessions {
+        // Which of the servers; the process behind it is another one after each restart.
+        let evidence = row.finding.evidence.first().map_or("", |text| &text.en);
+        let server = evidence
+            .split_once(" (process ")
+            .map_or(evidence, |(server, _)| server);
+        row.about = server.to_owned();
+    }
+    rows.extend(of_sessions);
     let package = machine.packages.first();
     for flaw in &audit.flaws {
         rows.push(Row {
             kind: "package",
+            about: package.map_or_else(String::new, |one| one.name.clone()),
             name: package.map_or_else(String::new, |one| format!("{} {}", one.name, one.version)),
             finding: flaw,
             exposes: false,
@@ -78,6 +103,7 @@ fn rows_of<'a>(
     let row = |local: &'a LocalFinding| Row {
         kind,
         name: name.to_owned(),
+        about: name.to_owned(),
         finding: &local.finding,
         exposes: local.exposes,
         place: local.place.clone().or_else(|| otherwise.clone()),
@@ -106,7 +132,7 @@ pub fn audit_sarif(
     let rows = rows(machine, audit);
     let results: Vec<Value> = rows
         .iter()
-        .map(|row| result(row, rules.index_of(row.finding)))
+        .map(|row| result(row, &machine.root, rules.index_of(row.finding)))
         .collect();
     let troubles: Vec<Value> = machine
         .troubles
@@ -116,7 +142,7 @@ pub fn audit_sarif(
             json!({ "level": "warning", "message": { "text": sarif::message(&text) } })
         })
         .collect();
-    let log = json!({
+    let mut log = json!({
         "$schema": sarif::SCHEMA,
         "version": "2.1.0",
         "runs": [{
@@ -132,10 +158,14 @@ pub fn audit_sarif(
             "properties": { "root": shown(&machine.root), "complete": audit.is_complete },
         }],
     });
+    if machine.root != "/" {
+        let folder = format!("{}/", machine.root.trim_end_matches('/'));
+        log["runs"][0]["originalUriBaseIds"] = json!({ ROOT: { "uri": file_uri(&folder), "description": { "text": "The audited root." } } });
+    }
     escape_json(&format!("{log:#}\n"))
 }
 
-fn result(row: &Row<'_>, index: usize) -> Value {
+fn result(row: &Row<'_>, root: &str, index: usize) -> Value {
     let finding = row.finding;
     let mut text = format!(
         "{}: {}. {}",
@@ -156,19 +186,15 @@ fn result(row: &Row<'_>, index: usize) -> Value {
     });
     if let Some(place) = &row.place {
         location["physicalLocation"] = json!({
-            "artifactLocation": { "uri": file_uri(&place.path) },
+            "artifactLocation": artifact(&place.path, root),
             "region": { "startLine": place.line.max(1) },
         });
     }
     // The line is left out: it moves with every edit above it.
     let path = row.place.as_ref().map_or("", |place| place.path.as_str());
     // A process has another number after each restart.
-    let about = if row.kind == "instance" {
-        ""
-    } else {
-        &row.name
-    };
-    let fingerprint = exchange::id(&["audit", finding.code, row.kind, path, about]);
+    let path = if path.starts_with("/proc/") { "" } else { path };
+    let fingerprint = exchange::id(&["audit", finding.code, row.kind, path, &row.about]);
     let mut properties = Object::new();
     set(&mut properties, "severity", finding.severity.as_str());
     set(&mut properties, "confidence", finding.confidence.as_str());
@@ -184,6 +210,14 @@ fn result(row: &Row<'_>, index: usize) -> Value {
         "partialFingerprints": { FINGERPRINT: fingerprint.to_string() },
         "properties": properties,
     })
+}
+
+/// A file of the audited machine: where another root is looked at, below that one.
+fn artifact(path: &str, root: &str) -> Value {
+    match path.strip_prefix('/') {
+        Some(below) if root != "/" => json!({ "uri": percent_encoded(below), "uriBaseId": ROOT }),
+        _ => json!({ "uri": file_uri(path) }),
+    }
 }
 
 /// An absolute path as a `file:` URI; a relative one stays relative, as repositories want it.
@@ -238,7 +272,8 @@ pub fn audit_csv(machine: &Machine, audit: &Audit) -> String {
 
 #[cfg(test)]
 mod tests {
-    use assess::local::{audit, manifest};
+    use assess::local::{Instance, Network, Options, Socket, Word, audit, manifest};
+    use model::Transport;
 
     use super::*;
 
@@ -278,6 +313,67 @@ mod tests {
             file_uri("/etc/memcached.conf"),
             "file:///etc/memcached.conf"
         );
+    }
+
+    /// The fingerprints of servers that were started by hand.
+    fn fingerprints(servers: &[(u32, &str)]) -> Vec<String> {
+        let server = |(process, port): &(u32, &str)| {
+            let argv: Vec<Word> = ["memcached", "-l", "0.0.0.0", "-p", port]
+                .map(Word::bare)
+                .to_vec();
+            Instance {
+                process: *process,
+                options: Options::parse(&argv, None),
+                argv,
+                program: None,
+                user_id: None,
+                version: None,
+                container: None,
+                unit: None,
+                network: Network::Ours,
+                sockets: Some(vec![Socket::Network {
+                    transport: Transport::Tcp,
+                    address: format!("0.0.0.0:{port}").parse().unwrap(),
+                }]),
+                peers: Vec::new(),
+            }
+        };
+        let machine = Machine {
+            root: "/".to_owned(),
+            instances: servers.iter().map(server).collect(),
+            ..Machine::default()
+        };
+        let log = audit_sarif(&machine, &audit(&machine), SystemTime::UNIX_EPOCH, "0.1.0");
+        let log: Value = serde_json::from_str(&log).unwrap();
+        let results = log["runs"][0]["results"].as_array().unwrap();
+        let open = results.iter().filter(|one| one["ruleId"] == "MS201");
+        open.map(|one| one["partialFingerprints"].to_string())
+            .collect()
+    }
+
+    #[test]
+    fn a_restart_changes_no_fingerprint_and_two_servers_have_two() {
+        let before = fingerprints(&[(100, "11211")]);
+        assert_eq!(before.len(), 1);
+        assert_eq!(before, fingerprints(&[(200, "11211")]));
+        let two = fingerprints(&[(100, "11211"), (101, "11212")]);
+        assert_eq!(two[0], before[0]);
+        assert_ne!(two[0], two[1]);
+    }
+
+    #[test]
+    fn another_root_has_its_own_files() {
+        assert_eq!(
+            artifact("/etc/a b.conf", "/mnt/image"),
+            json!({ "uri": "etc/a%20b.conf", "uriBaseId": "ROOT" })
+        );
+        assert_eq!(artifact("a.yaml", "/mnt/image"), json!({ "uri": "a.yaml" }));
+        let mut machine = machine();
+        machine.root = "/mnt/image".to_owned();
+        let log = audit_sarif(&machine, &audit(&machine), SystemTime::UNIX_EPOCH, "0.1.0");
+        let log: Value = serde_json::from_str(&log).unwrap();
+        let base = &log["runs"][0]["originalUriBaseIds"]["ROOT"]["uri"];
+        assert_eq!(base, "file:///mnt/image/");
     }
 
     #[test]

@@ -197,7 +197,7 @@ fn audited(name: &str) -> PathBuf {
     let compose = manifest("deploy/compose.yaml", text);
     let open = memcached_conf("/etc/memcached.conf", "-l 0.0.0.0\n");
     let mut machine = Machine {
-        root: "/".to_owned(),
+        root: "/mnt/image".to_owned(),
         ..Machine::default()
     };
     for file in [compose, open] {
