@@ -26,8 +26,11 @@ struct Reading {
 }
 
 impl Counter {
-    /// Reads a counter as long as `work` lasts, and once more.
-    pub fn watch<T>(read: impl Fn() -> u64 + Sync, work: impl FnOnce() -> T) -> (T, Counter) {
+    /// Reads a counter as long as `work` lasts, and once more. What could not be read is left out.
+    pub fn watch<T>(
+        read: impl Fn() -> Option<u64> + Sync,
+        work: impl FnOnce() -> T,
+    ) -> (T, Counter) {
         let is_over = AtomicBool::new(false);
         let mut counter = Counter::default();
         counter.look(&read);
@@ -48,11 +51,12 @@ impl Counter {
         })
     }
 
-    fn look(&mut self, read: impl Fn() -> u64) {
+    fn look(&mut self, read: impl Fn() -> Option<u64>) {
         let from = Instant::now();
         let count = read();
         let until = Instant::now();
-        self.readings.push(Reading { from, until, count });
+        let reading = count.map(|count| Reading { from, until, count });
+        self.readings.extend(reading);
     }
 
     /// Counted from the first reading to the last.
@@ -156,11 +160,13 @@ mod tests {
     #[test]
     fn a_counter_is_read_from_before_the_work_until_after_it() {
         let count = AtomicU64::new(3);
-        let read = || count.load(Ordering::Relaxed);
+        let read = || Some(count.load(Ordering::Relaxed));
         let (said, counter) = Counter::watch(read, || {
             count.fetch_add(4, Ordering::Relaxed);
             "done"
         });
         assert_eq!((said, counter.total()), ("done", 4));
+        let ((), counter) = Counter::watch(|| None, || ());
+        assert_eq!((counter.total(), counter.per_second()), (0, None));
     }
 }

@@ -28,8 +28,7 @@ pub(super) fn run(bench: &Bench, board: &mut Board) -> Result<()> {
             "--udp --ports {PORT} --retries 0 --rate {rate} {network}"
         ));
         announce(&scan, 1);
-        let (run, counter) =
-            Counter::watch(|| packets_sent().unwrap_or_default(), || measure(&mut scan));
+        let (run, counter) = Counter::watch(|| packets_sent().ok(), || measure(&mut scan));
         let run = run?;
         let sent = counter.total();
         let found = findings(&run.stdout)?;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use engine::ways::{FrameOptions, Wish};
 use engine::{AcceptedRisk, EngineKind, Job};
+use import::Networks;
 use interview::Depth;
 use model::{
     Address, Hostname, PLAN_BLOCKS_MAX, Pending, PlanBlock, RunRecord, Severity, Text,
@@ -144,21 +145,41 @@ pub(crate) struct Keeping {
 
 impl Prepared {
     /// Has the run kept, and its records enriched.
-    pub(crate) fn keep(
-        &mut self,
+    pub(crate) fn keep(&mut self, kept: Kept, resumes: Option<String>) {
+        let Kept {
+            location,
+            networks,
+            resolve,
+        } = kept;
+        self.keeping = location.map(|location| Keeping { location, resumes });
+        self.job.networks = networks;
+        self.resolve = resolve;
+    }
+}
+
+/// Where runs are kept, and what their records are enriched with.
+pub(crate) struct Kept {
+    location: Option<Location>,
+    networks: Option<Arc<Networks>>,
+    resolve: bool,
+}
+
+impl Kept {
+    /// Reads what the flags name.
+    pub(crate) fn read(
         inventory: &InventoryFlags,
         enrichment: &EnrichmentFlags,
-        resumes: Option<String>,
-    ) -> Result<(), Failure> {
-        self.keeping = location(inventory)?.map(|location| Keeping { location, resumes });
-        self.job.networks = read_networks(&enrichment.enrich)?.map(Arc::new);
-        self.resolve = enrichment.resolve;
-        Ok(())
+    ) -> Result<Kept, Failure> {
+        Ok(Kept {
+            location: location(inventory)?,
+            networks: read_networks(&enrichment.enrich)?.map(Arc::new),
+            resolve: enrichment.resolve,
+        })
     }
 }
 
 /// Everything that can be wrong with targets and pace is found here, before a packet leaves. Links are
-/// asked for their hosts here already, and before that `ready` looks for everything else.
+/// asked for their hosts here already, and before that `ready` looks at what else was typed.
 pub(crate) fn prepare(
     wanted: &Wanted,
     manner: &Manner,

@@ -137,15 +137,18 @@ pub(crate) fn run_verifying(
     })
 }
 
-/// Finds what would keep a run from beginning, before anybody is asked anything: an output that
-/// cannot be written, an interface that is not there.
+/// Finds what is mistyped before a link is asked for its hosts: an output that cannot be written, an
+/// interface that is not there. What only an engine finds out, it finds out later.
 pub(crate) fn check_ready(
     output: &OutputFlags,
     resumed: Option<&Path>,
     interface: Option<&str>,
 ) -> Result<(), Failure> {
     let options = text_options(output, Style::Scan);
-    open_outputs(output, resumed, &options, Thresholds::default())?;
+    // Who reads a pipe would take this for its end.
+    let mut files = output.clone();
+    files.output.retain(|typed| !is_pipe(typed));
+    open_outputs(&files, resumed, &options, Thresholds::default())?;
     match interface {
         Some(name) if if_nametoindex(name).is_err() => {
             let name = name.to_owned();
@@ -153,6 +156,13 @@ pub(crate) fn check_ready(
         }
         _ => Ok(()),
     }
+}
+
+/// Whether an output goes to something that is neither a file nor yet to be made.
+fn is_pipe(typed: &str) -> bool {
+    let path = typed.split_once('=').map(|(_, path)| Path::new(path));
+    path.and_then(|path| path.metadata().ok())
+        .is_some_and(|metadata| !metadata.is_file())
 }
 
 fn text_options(output: &OutputFlags, style: Style) -> TextOptions {

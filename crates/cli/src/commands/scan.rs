@@ -8,10 +8,9 @@ use report::nagios::{self, Status, Thresholds};
 use report::{Format, Style};
 use targets::{Shard, Target, parse_ports, parse_shard, parse_target};
 
-use crate::commands::job::{Manner, Prepared, Resumption, Wanted, parse_targets, prepare};
+use crate::commands::job::{Kept, Manner, Prepared, Resumption, Wanted, parse_targets, prepare};
 use crate::commands::past::{Past, read_past};
 use crate::commands::running::{check_ready, run};
-use crate::configuration::read_networks;
 use crate::exit::{Exit, Failure};
 use crate::flags::{Engine, InventoryFlags, ScanFlags};
 use crate::inventory::{failure, is_file, location, open_inventory};
@@ -69,18 +68,15 @@ fn ask(flags: ScanFlags, depth: Depth, style: Style, is_plugin: bool) -> Result<
         }
     };
     let resumed = flags.resume.as_deref().and_then(is_file);
-    let ready = || {
-        location(&flags.inventory)?;
-        read_networks(&flags.enrichment.enrich)?;
-        check_ready(&flags.output, resumed, flags.pace.interface.as_deref())
-    };
+    let kept = Kept::read(&flags.inventory, &flags.enrichment)?;
+    let ready = || check_ready(&flags.output, resumed, flags.pace.interface.as_deref());
     let (pace, judging) = (&flags.pace, &flags.judging);
     let mut prepared = prepare(&wanted, &manner, pace, judging, &|_| None, &ready)?;
     if flags.dry_run {
         print_plan(&prepared, &manner)?;
         return Ok(Exit::Done);
     }
-    prepared.keep(&flags.inventory, &flags.enrichment, resumes)?;
+    prepared.keep(kept, resumes);
     prepared.thresholds = thresholds(&flags);
     let ended = run(&prepared, style, &flags.output, resumed)?;
     Ok(match &ended.summary {

@@ -10,7 +10,7 @@ use model::{Address, Hostname, Transport, Verdict};
 use report::Style;
 use targets::{Hosts, Shard, Target, parse_ports, parse_target};
 
-use crate::commands::job::{Manner, Wanted, prepare, severity};
+use crate::commands::job::{Kept, Manner, Wanted, prepare, severity};
 use crate::commands::past::{looks_like_run, read_past};
 use crate::commands::running::run_verifying;
 use crate::exit::{Exit, Failure};
@@ -85,7 +85,7 @@ pub(crate) fn verify(flags: VerifyFlags) -> Result<Exit, Failure> {
         &lookup,
         &|| Ok(()),
     )?;
-    prepared.keep(&flags.inventory, &flags.enrichment, None)?;
+    prepared.keep(Kept::read(&flags.inventory, &flags.enrichment)?, None);
     let mut verifier = Verifier::new(questions);
     let ended = run_verifying(
         &prepared,

@@ -15,7 +15,7 @@ use crate::records::{Records, text};
 use crate::servers::TCP;
 
 /// A sample is 3 s of patience; the rest is asked for its version at the same time.
-const RUN_MAX: Duration = Duration::from_secs(12);
+const RUN_MAX: Duration = Duration::from_secs(9);
 
 /// Accepts on all addresses of this machine, keeps what it accepted, and stays mute.
 struct Middlebox {

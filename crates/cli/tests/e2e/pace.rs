@@ -43,7 +43,7 @@ fn check(engine: &str, rate_pps: u64) {
     let arguments = ["scan", "--engine", engine, "--rate", &rate];
     let arguments = [&arguments[..], &["-o", "ndjson", NETWORK]].concat();
     let (run, counter) = Counter::watch(
-        || lab.received_frames(),
+        || Some(lab.received_frames()),
         || memsweep_in(&lab.scanner, &arguments),
     );
     let sent = counter.total();

@@ -13,7 +13,7 @@ use crate::records::{Records, codes, severity, text};
 
 const VERSION: &str = "1.6.18";
 /// How long a single server may take until it is named.
-const NAMED_WITHIN: Duration = Duration::from_secs(10);
+const NAMED_WITHIN: Duration = Duration::from_secs(9);
 
 /// What must be known of one endpoint.
 #[derive(Clone, Copy)]
