@@ -291,6 +291,53 @@ fn a_run_that_was_killed_brings_nothing_back_that_is_gone() {
     assert!(runs[1]["verdicts"]["exposed"].as_u64() > Some(0), "{runs}");
 }
 
+/// The lines of a run as a log that began at this moment has them.
+fn moved(text: &str, run: &str, moment: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let mut record: Value = serde_json::from_str(line).unwrap();
+        record["run"] = run.into();
+        record["timestamp"] = moment.into();
+        record.to_string() + "\n"
+    });
+    lines.collect()
+}
+
+#[test]
+fn of_two_runs_of_one_second_the_later_one_has_the_last_word() {
+    let ground = Ground::new();
+    let server = ground.server("127.0.0.2");
+    let scan = |name: &str| {
+        let run = ground.run(&[&SCAN[..], &["100ms", "-o", &format!("ndjson={name}")]].concat());
+        assert_eq!(run.code, Some(0), "{run:?}");
+        fs::read_to_string(ground.path(name)).unwrap()
+    };
+    let open = scan("open.ndjson");
+    drop(server);
+    let closed = scan("closed.ndjson");
+    assert!(open.contains("exposed\",") && !closed.contains("\"record\":\"endpoint\""));
+    // Their ids are in the other order.
+    let ground = Ground::new();
+    let folder = ground.path("inventory.db.runs");
+    fs::create_dir(&folder).unwrap();
+    for (text, run, moment) in [
+        (&open, "20260101T000000Z-ffffff", "2026-01-01T00:00:00.100Z"),
+        (
+            &closed,
+            "20260101T000000Z-000001",
+            "2026-01-01T00:00:00.200Z",
+        ),
+    ] {
+        fs::write(
+            folder.join(format!("{run}.ndjson")),
+            moved(text, run, moment),
+        )
+        .unwrap();
+    }
+    assert_eq!(ground.found(&["verdict:exposed"]), BTreeMap::new());
+    let runs = ground.json(0, &["runs", "-o", "json"]);
+    assert_eq!(runs[1]["verdicts"]["exposed"], 2, "{runs}");
+}
+
 #[test]
 fn no_file_is_written_over_that_is_being_read() {
     let ground = Ground::new();

@@ -21,7 +21,7 @@ use std::time::SystemTime;
 
 use inventory::{Facet, FacetCounts, OWN_SOURCE, Observation, Query, StoredRun, Term};
 use model::{Endpoint, Record, Verdict};
-use store::{Logs, Store, StoreError, View};
+use store::{LogEntry, Logs, Store, StoreError, View};
 
 pub use difference::{Compared, Side};
 pub use imported::File;
@@ -119,7 +119,7 @@ impl Inventory {
             .map(|run| (run.run, run.log))
             .collect();
         let mut later_known: Vec<String> = Vec::new();
-        for log in self.logs.entries()? {
+        for log in self.logs_in_order()? {
             let is_known = known
                 .get(log.run.as_str())
                 .is_some_and(|mark| *mark == Some(log.mark()));
@@ -157,12 +157,30 @@ impl Inventory {
     /// Makes the index anew out of all logs, in the order of time.
     pub fn rebuild(&mut self) -> Result<CaughtUp, KeepError> {
         let mut caught = CaughtUp::default();
-        for log in self.logs.entries()? {
+        for log in self.logs_in_order()? {
             if !log.is_alive {
                 self.take_in_or_say(&log.run, &mut caught);
             }
         }
         Ok(caught)
+    }
+
+    /// Every log, in the order in which the runs began. An id says the second; which of two runs of one
+    /// second was first, their records say.
+    fn logs_in_order(&self) -> Result<Vec<LogEntry>, KeepError> {
+        let mut logs = self.logs.entries()?;
+        let second = |log: &LogEntry| log.run.split('-').next().map(str::to_owned);
+        for together in logs.chunk_by_mut(|one, other| second(one) == second(other)) {
+            if together.len() > 1 {
+                together.sort_by_cached_key(|log| self.began(&log.run));
+            }
+        }
+        Ok(logs)
+    }
+
+    fn began(&self, run: &str) -> Option<SystemTime> {
+        let first = self.logs.read(run).ok()?.next()?.ok()?;
+        Some(import::read_run(first).ok()?.timestamp)
     }
 
     fn take_in_or_say(&mut self, run: &str, caught: &mut CaughtUp) {
