@@ -153,6 +153,43 @@ pub struct RunRecord {
     pub vantage: Vantage,
 }
 
+impl RunRecord {
+    /// A run that asked nobody: it tells what is known from elsewhere. Its id, its command, the version of
+    /// the program, where from, and when.
+    pub fn of_what_is_known(
+        run: Arc<str>,
+        command: &str,
+        tool_version: &str,
+        target: String,
+        timestamp: SystemTime,
+    ) -> RunRecord {
+        RunRecord {
+            run,
+            command: command.to_owned(),
+            source: None,
+            timestamp,
+            tool_version: tool_version.to_owned(),
+            targets: vec![target],
+            exclusions: Vec::new(),
+            ports: Vec::new(),
+            tcp: true,
+            udp: true,
+            seed: 0,
+            shard: (1, 1),
+            rate_pps: 0,
+            retries: 0,
+            all: true,
+            engine_wished: "none".to_owned(),
+            pairs: 0,
+            fingerprint: 0,
+            blocks: Vec::new(),
+            counter: 0,
+            resumed_from: None,
+            vantage: Vantage::default(),
+        }
+    }
+}
+
 /// Pairs that were begun and not ended when a run stopped, and over which transports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pending {
@@ -195,4 +232,30 @@ pub struct Summary {
     pub alarms: u64,
     /// Answers that failed the request-id check, counted and never believed.
     pub rejected_replies: u64,
+}
+
+impl Summary {
+    /// The last word of a run that asked nobody.
+    pub fn of_what_is_known(
+        run: Arc<str>,
+        verdicts: VerdictCounts,
+        alarms: u64,
+        timestamp: SystemTime,
+    ) -> Summary {
+        Summary {
+            run,
+            timestamp,
+            verdicts,
+            packets_sent: 0,
+            packets_received: 0,
+            duration: Duration::ZERO,
+            complete: true,
+            counter: 0,
+            pending: Vec::new(),
+            unasked: 0,
+            notes: Vec::new(),
+            alarms,
+            rejected_replies: 0,
+        }
+    }
 }

@@ -7,7 +7,7 @@ use assess::local::{Audit, JudgedInstance, JudgedService, LocalFinding, Machine,
 use model::Finding;
 use serde_json::{Value, json};
 
-use crate::csv::write_row;
+use crate::csv::{lines_as_one, write_row};
 use crate::escape::escape_json;
 use crate::exchange::{self, percent_encoded, shown, shown_lines};
 use crate::sarif::{self, FINGERPRINT, KnownRules};
@@ -167,15 +167,6 @@ pub fn audit_sarif(
 
 fn result(row: &Row<'_>, root: &str, index: usize) -> Value {
     let finding = row.finding;
-    let mut text = format!(
-        "{}: {}. {}",
-        shown(&row.name),
-        shown(&finding.title.en),
-        exchange::evidence(finding).join("; ")
-    );
-    if !text.ends_with('.') {
-        text.push('.');
-    }
     let name = shown(&row.name);
     let mut location = json!({
         "logicalLocations": [{
@@ -205,7 +196,7 @@ fn result(row: &Row<'_>, root: &str, index: usize) -> Value {
         "ruleId": finding.code,
         "ruleIndex": index,
         "level": sarif::level(finding.severity),
-        "message": { "text": sarif::message(&text) },
+        "message": { "text": sarif::told(&row.name, finding) },
         "locations": [location],
         "partialFingerprints": { FINGERPRINT: fingerprint.to_string() },
         "properties": properties,
@@ -250,7 +241,6 @@ pub fn audit_csv(machine: &Machine, audit: &Audit) -> String {
     for row in rows(machine, audit) {
         let finding = row.finding;
         let place = row.place.as_ref();
-        let lines_as_one = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
         let cells = [
             machine.root.clone(),
             row.kind.to_owned(),

@@ -114,7 +114,6 @@ impl Report for CsvReport {
         let codes: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
         // Findings come worst first.
         let worst = findings.first();
-        let lines_as_one = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
         let of_findings = [
             codes.join(SEPARATOR),
             worst.map_or_else(String::new, |worst| worst.severity.to_string()),
@@ -136,6 +135,11 @@ fn plain(value: &Value) -> String {
         Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(SEPARATOR),
         other => other.to_string(),
     }
+}
+
+/// A text of several lines in one cell.
+pub(crate) fn lines_as_one(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 /// A line of cells, ended as RFC 4180 says.

@@ -162,20 +162,15 @@ impl KnownRules {
 
 fn result(record: &Record, finding: &Finding, index: usize) -> Value {
     let endpoint = record.endpoint.to_string();
-    let mut text = format!(
-        "{}: {}. {}",
-        shown(&endpoint),
-        shown(&finding.title.en),
-        exchange::evidence(finding).join("; ")
-    );
-    if !text.ends_with('.') {
-        text.push('.');
-    }
     let mut result = Object::new();
     set(&mut result, "ruleId", finding.code);
     set(&mut result, "ruleIndex", index);
     set(&mut result, "level", level(finding.severity));
-    set(&mut result, "message", json!({ "text": message(&text) }));
+    set(
+        &mut result,
+        "message",
+        json!({ "text": told(&endpoint, finding) }),
+    );
     let location = json!({
         "physicalLocation": {
             "artifactLocation": { "uri": exchange::uri(&record.endpoint) },
@@ -232,6 +227,20 @@ fn result_properties(record: &Record, finding: &Finding) -> Object {
     set(&mut properties, "timestamp", rfc3339(record.timestamp));
     set(&mut properties, "fix", shown_lines(&finding.fix.en));
     properties
+}
+
+/// What a finding says of this thing, as a message.
+pub(crate) fn told(name: &str, finding: &Finding) -> String {
+    let mut text = format!(
+        "{}: {}. {}",
+        shown(name),
+        shown(&finding.title.en),
+        exchange::evidence(finding).join("; ")
+    );
+    if !text.ends_with('.') {
+        text.push('.');
+    }
+    message(&text)
 }
 
 /// A message's plain text, in which `[words](place)` would be a link (section 3.11.6) and braces

@@ -1,12 +1,11 @@
 //! `find`: search what was seen.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use engine::Event;
 use inventory::{Facet, FacetCounts, Query};
-use model::{RunRecord, Summary, Vantage, VerdictCounts};
+use model::{RunRecord, Summary, VerdictCounts};
 use report::{Style, TextOptions};
 use store::View;
 
@@ -95,46 +94,10 @@ fn print_facets(
 
 /// What formats that describe a run say of a search.
 fn run_record(query: &str, now: SystemTime) -> RunRecord {
-    RunRecord {
-        run: "find".into(),
-        command: "find".to_owned(),
-        source: None,
-        timestamp: now,
-        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        targets: vec![query.to_owned()],
-        exclusions: Vec::new(),
-        ports: Vec::new(),
-        tcp: true,
-        udp: true,
-        seed: 0,
-        shard: (1, 1),
-        rate_pps: 0,
-        retries: 0,
-        all: true,
-        engine_wished: "none".to_owned(),
-        pairs: 0,
-        fingerprint: 0,
-        blocks: Vec::new(),
-        counter: 0,
-        resumed_from: None,
-        vantage: Vantage::default(),
-    }
+    let version = env!("CARGO_PKG_VERSION");
+    RunRecord::of_what_is_known("find".into(), "find", version, query.to_owned(), now)
 }
 
 fn summary(verdicts: VerdictCounts, alarms: u64, now: SystemTime) -> Summary {
-    Summary {
-        run: Arc::from("find"),
-        timestamp: now,
-        verdicts,
-        packets_sent: 0,
-        packets_received: 0,
-        duration: Duration::ZERO,
-        complete: true,
-        counter: 0,
-        pending: Vec::new(),
-        unasked: 0,
-        notes: Vec::new(),
-        alarms,
-        rejected_replies: 0,
-    }
+    Summary::of_what_is_known("find".into(), verdicts, alarms, now)
 }

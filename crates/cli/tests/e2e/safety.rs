@@ -9,7 +9,7 @@ use sim::{Hosting, UdpReply};
 
 use crate::program::memsweep;
 use crate::records::{codes, text};
-use crate::servers::{BOTH, TCP, TLS, Tape, Taped, host};
+use crate::servers::{BOTH, TCP, TLS, host, host_taped};
 
 /// Every way a server can be met: its name, where it is hosted, and how it was started.
 fn ways() -> Vec<(&'static str, Hosting, GenuineConfig)> {
@@ -53,14 +53,7 @@ fn no_server_is_asked_anything_harmful() {
         let mut servers = Vec::new();
         let mut arguments = vec![command.to_owned(), "-o".to_owned(), "ndjson".to_owned()];
         for (name, hosting, config) in ways() {
-            let genuine = Genuine::new(config);
-            let journal = genuine.journal();
-            let tape = Tape::default();
-            let taped = Taped {
-                inner: genuine,
-                tape: tape.clone(),
-            };
-            let (address, server) = host(hosting, taped);
+            let (address, journal, tape, server) = host_taped(hosting, config);
             arguments.push(address.to_string());
             servers.push((name, hosting, journal, tape, server));
         }

@@ -4,11 +4,11 @@
 use std::fs;
 
 use serde_json::Value;
-use sim::behaviour::{Genuine, GenuineConfig, Journal, StoredItems};
+use sim::behaviour::{GenuineConfig, Journal, StoredItems};
 
 use crate::program::{Run, memsweep};
 use crate::records::{codes, severity};
-use crate::servers::{TCP, Tape, Taped, host};
+use crate::servers::{TCP, Tape, host_taped};
 use crate::tool_ground::{Client, start};
 
 /// Sessions of each kind on the real server.
@@ -43,14 +43,7 @@ fn stored(version: &str) -> (String, Journal, Tape, sim::LiveServer) {
             bytes: 2_000,
         },
     ];
-    let genuine = Genuine::new(config);
-    let journal = genuine.journal();
-    let tape = Tape::default();
-    let taped = Taped {
-        inner: genuine,
-        tape: tape.clone(),
-    };
-    let (address, server) = host(TCP, taped);
+    let (address, journal, tape, server) = host_taped(TCP, config);
     (address.to_string(), journal, tape, server)
 }
 

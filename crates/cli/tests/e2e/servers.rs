@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
-use sim::behaviour::{Act, DatagramAct, Personality, StreamId};
+use sim::behaviour::{Act, DatagramAct, Genuine, GenuineConfig, Journal, Personality, StreamId};
 use sim::{Hosting, LiveServer, TlsMode, UdpReply};
 use testkit::fresh_loopback;
 
@@ -29,6 +29,21 @@ pub(crate) fn host(hosting: Hosting, server: impl Personality + 'static) -> (Ipv
         address,
         LiveServer::host(at, hosting, Box::new(server)).unwrap(),
     )
+}
+
+/// Hosts a made-up memcached, and has its journal and what goes to it, byte by byte.
+pub(crate) fn host_taped(
+    hosting: Hosting,
+    config: GenuineConfig,
+) -> (Ipv4Addr, Journal, Tape, LiveServer) {
+    let inner = Genuine::new(config);
+    let (journal, tape) = (inner.journal(), Tape::default());
+    let taped = Taped {
+        inner,
+        tape: tape.clone(),
+    };
+    let (address, server) = host(hosting, taped);
+    (address, journal, tape, server)
 }
 
 /// What went to a server, byte by byte.

@@ -1,11 +1,11 @@
 //! Passwords: where they go, and where they never do.
 
 use sim::Hosting;
-use sim::behaviour::{BindingProtocol, Demand, Genuine, GenuineConfig};
+use sim::behaviour::{BindingProtocol, Demand, GenuineConfig};
 use testkit::{MemcachedServer, Namespace};
 
 use crate::program::{program, program_in};
-use crate::servers::{BOTH, TCP, TLS, Tape, Taped, host};
+use crate::servers::{BOTH, TCP, TLS, Tape, Taped, host, host_taped};
 use crate::tool_ground::{
     Client, Folder, MODES, PASSWORD, SaslServer, USER, at_once, run_bytes, run_with_input, start,
 };
@@ -58,14 +58,7 @@ fn no_password_goes_to_a_server_that_does_not_demand_it() {
         let (hosting, config) = (*hosting, config.clone());
         let demand = config.demand;
         let at = format!("{} {demand:?} {flags:?}", config.version);
-        let genuine = Genuine::new(config);
-        let journal = genuine.journal();
-        let tape = Tape::default();
-        let taped = Taped {
-            inner: genuine,
-            tape: tape.clone(),
-        };
-        let (address, _server) = host(hosting, taped);
+        let (address, journal, tape, _server) = host_taped(hosting, config);
         for mode in MODES {
             let target = address.to_string();
             let arguments = [&[&target[..], mode], *flags, &login].concat();

@@ -7,13 +7,13 @@ use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use import::{Foreign, ImportError, Importer, Kind, Networks, RECOGNISE_BYTES, Tally, recognise};
 use inventory::{Imported, OWN_SOURCE, Query, Reconciled, STANDINGS_MAX, Standing, Term};
 use model::{
     Contact, Endpoint, Evidence, Judgement, Record, RunRecord, Severity, Summary, Text, Transport,
-    Vantage, Verdict, VerdictCounts,
+    Verdict, VerdictCounts,
 };
 
 use super::{FileLines, Inventory, KeepError, Recording};
@@ -319,32 +319,25 @@ fn only_open(source: &str) -> Text {
 
 impl Writing<'_> {
     fn begin(&mut self, kind: Kind) {
+        let File {
+            run,
+            tool_version,
+            name,
+            now,
+            ..
+        } = self.file;
+        let source = kind.source();
         let run = RunRecord {
-            run: Arc::clone(&self.file.run),
-            command: "import".to_owned(),
-            source: Some(kind.source().into()),
-            timestamp: self.file.now,
-            tool_version: self.file.tool_version.clone(),
-            targets: vec![self.file.name.clone()],
-            exclusions: Vec::new(),
-            ports: Vec::new(),
-            tcp: true,
-            udp: true,
-            seed: 0,
-            shard: (1, 1),
-            rate_pps: 0,
-            retries: 0,
-            all: true,
-            engine_wished: "none".to_owned(),
-            pairs: 0,
+            source: Some(source.into()),
             // Imports of one source are comparable with each other, and with nothing else.
-            fingerprint: inventory::digest(
-                &[("source".to_owned(), kind.source().to_owned())].into(),
-            ),
-            blocks: Vec::new(),
-            counter: 0,
-            resumed_from: None,
-            vantage: Vantage::default(),
+            fingerprint: inventory::digest(&[("source".to_owned(), source.to_owned())].into()),
+            ..RunRecord::of_what_is_known(
+                Arc::clone(run),
+                "import",
+                tool_version,
+                name.clone(),
+                *now,
+            )
         };
         self.recording.tell(&Event::Run(Box::new(run)));
     }
@@ -388,21 +381,12 @@ impl Writing<'_> {
     }
 
     fn end(&mut self) {
-        let summary = Summary {
-            run: Arc::clone(&self.file.run),
-            timestamp: self.file.now,
-            verdicts: self.verdicts,
-            packets_sent: 0,
-            packets_received: 0,
-            duration: Duration::ZERO,
-            complete: true,
-            counter: 0,
-            pending: Vec::new(),
-            unasked: 0,
-            notes: Vec::new(),
-            alarms: self.verdicts.of(Verdict::Exposed),
-            rejected_replies: 0,
-        };
+        let summary = Summary::of_what_is_known(
+            Arc::clone(&self.file.run),
+            self.verdicts,
+            self.verdicts.of(Verdict::Exposed),
+            self.file.now,
+        );
         self.recording.tell(&Event::Summary(Box::new(summary)));
     }
 }

@@ -169,8 +169,10 @@ impl Inventory {
     /// second was first, their records say.
     fn logs_in_order(&self) -> Result<Vec<LogEntry>, KeepError> {
         let mut logs = self.logs.entries()?;
-        let second = |log: &LogEntry| log.run.split('-').next().map(str::to_owned);
-        for together in logs.chunk_by_mut(|one, other| second(one) == second(other)) {
+        let of_one_second = |one: &LogEntry, other: &LogEntry| {
+            one.run.split('-').next() == other.run.split('-').next()
+        };
+        for together in logs.chunk_by_mut(of_one_second) {
             if together.len() > 1 {
                 together.sort_by_cached_key(|log| self.began(&log.run));
             }

@@ -92,6 +92,22 @@ impl Digest {
         self.options.style != Style::Find
     }
 
+    /// The heads of the table of endpoints: only a search tells of each when it was seen.
+    pub(crate) fn endpoint_heads(&self) -> Vec<&'static str> {
+        let language = self.language();
+        let mut heads = vec![
+            pick(language, "verdict", "判定"),
+            pick(language, "endpoint", "エンドポイント"),
+            pick(language, "name", "名前"),
+            pick(language, "version", "バージョン"),
+            pick(language, "what matters", "要点"),
+        ];
+        if !self.is_of_run() {
+            heads.push(pick(language, "seen (UTC)", "最終確認 (UTC)"));
+        }
+        heads
+    }
+
     /// The name of the document.
     pub(crate) fn heading(&self) -> &'static str {
         let language = self.language();

@@ -20,23 +20,7 @@ impl Document<'_> {
         if let Some(words) = digest.left_out() {
             self.markup.element("p", &[], &words);
         }
-        let heads = [
-            self.pick("verdict", "判定"),
-            self.pick("endpoint", "エンドポイント"),
-            self.pick("name", "名前"),
-            self.pick("version", "バージョン"),
-            self.pick("what matters", "要点"),
-            self.pick("seen (UTC)", "最終確認 (UTC)"),
-        ];
-        let (of_run, of_search) = (&heads[..5], &heads[..]);
-        self.table_head(
-            "endpoints",
-            if digest.is_of_run() {
-                of_run
-            } else {
-                of_search
-            },
-        );
+        self.table_head("endpoints", &digest.endpoint_heads());
         for (brief, place) in lines {
             self.endpoint(brief, place);
         }

@@ -19,16 +19,8 @@ impl Document<'_> {
         if let Some(words) = digest.left_out() {
             self.line(&format!("{}\n", text(&words)));
         }
-        let heads = [
-            self.pick("verdict", "判定"),
-            self.pick("endpoint", "エンドポイント"),
-            self.pick("name", "名前"),
-            self.pick("version", "バージョン"),
-            self.pick("what matters", "要点"),
-            self.pick("seen (UTC)", "最終確認 (UTC)"),
-        ];
-        let columns = if digest.is_of_run() { 5 } else { 6 };
-        self.table_head(&heads[..columns]);
+        let heads = digest.endpoint_heads();
+        self.table_head(&heads);
         for (brief, _) in lines {
             let seen = seen(brief);
             let cells = [
@@ -39,7 +31,7 @@ impl Document<'_> {
                 &text(&brief.matter),
                 &seen,
             ];
-            self.row(&cells.map(String::as_str)[..columns]);
+            self.row(&cells.map(String::as_str)[..heads.len()]);
         }
         if digest.endpoints.detailed_count() > 0 {
             let title = self.pick("Details", "詳細");
