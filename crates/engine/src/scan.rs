@@ -47,6 +47,8 @@ pub struct Job {
     pub notes: Vec<Text>,
     /// What the run took before its first probe: looking up names, and asking links for their hosts.
     pub prepared_in: Duration,
+    /// The time of day: what records carry, and what a server's own clock is held against.
+    pub now: fn() -> SystemTime,
 }
 
 /// Scans, telling everything to the listener, and returns what decides the exit code; beside it the
@@ -99,7 +101,7 @@ pub fn scan(
     notes.extend(error.as_ref().map(note_of_error));
     let summary = Summary {
         run: Arc::clone(&job.run.run),
-        timestamp: SystemTime::now(),
+        timestamp: (job.now)(),
         verdicts: desk.verdicts,
         packets_sent: tally.packets_sent,
         packets_received: tally.packets_received,
@@ -188,7 +190,7 @@ impl Sink for Desk<'_> {
         self.last.pending = pending.clone();
         (self.listener)(Event::Checkpoint {
             run: Arc::clone(&self.job.run.run),
-            timestamp: SystemTime::now(),
+            timestamp: (self.job.now)(),
             counter,
             pending,
             verdicts: self.verdicts,
@@ -240,7 +242,7 @@ impl Desk<'_> {
         if !(named || self.job.all || by_itself) {
             return;
         }
-        let judgement = assess::judge_at(&host, observation.transport, SystemTime::now());
+        let judgement = assess::judge_at(&host, observation.transport, (self.job.now)());
         let endpoint = observation.target.endpoint(observation.transport);
         let hardware = joined.observation.hardware.map(|address| Hardware {
             address,
@@ -269,7 +271,7 @@ impl Desk<'_> {
         }
         Record {
             run: Arc::clone(&self.job.run.run),
-            timestamp: SystemTime::now(),
+            timestamp: (self.job.now)(),
             hostname: self.permit.selection().hostname(&endpoint.address).cloned(),
             hardware: None,
             endpoint,

@@ -365,6 +365,7 @@ fn job(
         networks: None,
         notes: Vec::new(),
         prepared_in: Duration::ZERO,
+        now: SystemTime::now,
     }
 }
 

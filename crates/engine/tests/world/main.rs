@@ -234,6 +234,7 @@ fn job(seed: u64, permit: &Permit) -> Job {
         accepted: Vec::new(),
         networks: None,
         prepared_in: Duration::ZERO,
+        now: || SystemTime::UNIX_EPOCH + Duration::from_secs(1_771_027_200),
         verdicts_before: VerdictCounts::default(),
         alarms_before: 0,
         notes: Vec::new(),
